@@ -1,0 +1,449 @@
+"""The canonical request: the only place where input is cleaned.
+
+Every face hands in what it received (method, target, header fields, peer); one `Canonicaliser` turns that into a
+`Request` that cannot be read in two ways, or into a `Refusal`. What is matched later is what is forwarded: `target` holds
+the exact bytes, `path` their one decoding. Rules PATH-*, HDR-04, H1-13, H1-14; RFC 3986, RFC 9110 sections 4 and 5.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from typing import Any, Final, Literal
+from urllib.parse import quote_from_bytes
+
+from sixfold.decision import Refusal, Rule
+
+Pair = tuple[bytes, bytes]
+
+METHODS: Final[Mapping[bytes, str]] = {
+    name.encode(): name for name in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "QUERY")
+}
+# A second copy of one of these could be read by the next hop instead of the first.
+SINGLE: Final = frozenset(
+    (
+        b"authorization", b"content-length", b"content-type", b"dpop", b"expect", b"host", b"origin",
+        b"proxy-authorization", b"transfer-encoding", b"x-api-key",
+    )
+)  # fmt: skip
+# Who may be believed about the address of the caller is decided here, so these never pass as the client sent them.
+FORWARDING: Final = frozenset(
+    (
+        b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"x-forwarded-port",
+        b"x-forwarded-server", b"x-forwarded-prefix", b"x-forwarded-client-cert", b"x-forwarded-ssl",
+        b"x-forwarded-scheme", b"x-forwarded-method", b"x-forwarded-uri", b"x-forwarded", b"x-real-ip", b"x-client-ip",
+        b"x-client-cert", b"x-cluster-client-ip", b"x-original-url", b"x-original-forwarded-for", b"x-rewrite-url",
+        b"true-client-ip", b"cf-connecting-ip", b"fastly-client-ip", b"front-end-https", b"x-envoy-external-address",
+    )
+)  # fmt: skip
+
+# The common target, accepted in one match: no percent sign, no `;`, no empty or dot segment.
+_SIMPLE: Final = re.compile(
+    rb"(/(?:(?!\.{1,2}(?:[/?]|\Z))[A-Za-z0-9\-._~!$&'()*+,=:@]+(?:/|(?=[?])|\Z))*)"
+    rb"(?:\?([A-Za-z0-9\-._~!$'()*,:@/?=&\[\]{}|^]*))?"
+)
+_PATH_BYTES: Final = re.compile(rb"[A-Za-z0-9\-._~!$&'()*+,=:@/%]*")
+_QUERY_BYTES: Final = re.compile(rb"[A-Za-z0-9\-._~!$'()*,:@/?=&\[\]{}|^+%]*")
+_ESCAPE: Final = re.compile(rb"%([0-9A-Fa-f]{2})?")
+_ESCAPE_IN_TEXT: Final = re.compile(r"%[0-9A-Fa-f]{2}")
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+_HOST: Final = re.compile(
+    rb"(?:[A-Za-z0-9](?:[A-Za-z0-9\-_]{0,62})(?:\.[A-Za-z0-9\-_]{1,63}){0,20}\.?|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?"
+)
+_FORWARDED_FOR: Final = re.compile(r'(?:^|;)\s*for\s*=\s*("?)([^";,]*)\1\s*(?:;|$)', re.IGNORECASE)
+_FORWARDED_PROTO: Final = re.compile(r'(?:^|;)\s*proto\s*=\s*"?(https?)"?\s*(?:;|$)', re.IGNORECASE)
+_SAFE_PATH: Final = "/-._~!$&'()*+,=:@"
+_SAFE_QUERY: Final = "-._~!$'()*,:@/?[]{}|^"
+_MAX_HOPS: Final = 100
+_PRIVATE: Final = ("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "::1/128", "fc00::/7", "fe80::/10")
+
+
+class Malformed(Exception):
+    """An input that cannot be read in one way only; `Canonicaliser.request` turns it into a Refusal."""
+
+    def __init__(self, code: str, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.reason = reason
+
+
+class Fields:
+    """A header section: names in lower case, as received and in order. Immutable, so that requests may share one.
+
+    Arguments:
+        pairs: (name, value), values without surrounding blanks.
+
+    Raises:
+        Malformed: a header that must be single came twice (H1-02, H1-13).
+    """
+
+    __slots__ = ("first", "memo", "pairs")
+
+    def __init__(self, pairs: Iterable[Pair]) -> None:
+        self.pairs: tuple[Pair, ...] = tuple(pairs)
+        first: dict[bytes, bytes] = {}
+        for name, value in self.pairs:
+            if name in first:
+                if name in SINGLE:
+                    raise Malformed("ambiguous-header", f"`{name.decode('latin-1')}` was sent twice")
+                continue
+            first[name] = value
+        self.first: Mapping[bytes, bytes] = first
+        self.memo: dict[str, Any] = {}  # what layers and faces derive once from a header section
+
+    def get(self, name: bytes) -> bytes | None:
+        """Return the first value of a header (name in lower case), or None."""
+        return self.first.get(name)
+
+    def all(self, name: bytes) -> list[bytes]:
+        """Return all values of a header, in order."""
+        return [value for key, value in self.pairs if key == name]
+
+
+class Peer:
+    """Who is at the other end of the connection. One per connection.
+
+    Arguments:
+        address: IP address of the socket, without zone or port; "" for a Unix socket.
+        tls: the connection is encrypted by us (or by the server that runs the middleware).
+    """
+
+    __slots__ = ("address", "memo", "tls")
+
+    def __init__(self, address: str, *, tls: bool = False) -> None:
+        self.address = address
+        self.tls = tls
+        self.memo: dict[str, Any] = {}
+
+
+class Request:
+    """The canonical request. Immutable by agreement: layers read it, nobody writes it.
+
+    Arguments:
+        method: upper case, one of `METHODS`.
+        target: path and query exactly as they will be forwarded.
+        path: the decoded path; no dot segments, no empty ones, NFC.
+        query: the query part of `target`, without `?`.
+        fields: header section.
+        peer: the connection.
+        address: of the client, as far as it can be believed.
+        scheme: "https" or "http", as the client sees it.
+        host: lower case, with port if one was sent.
+        length: declared body length in bytes; None for chunked; 0 for no body.
+        now: microseconds since the epoch, the request's one clock read.
+    """
+
+    __slots__ = (
+        "_pairs", "address", "fields", "host", "length", "method", "now", "path", "peer", "query", "scheme", "target",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        method: str,
+        target: bytes,
+        path: str,
+        query: bytes,
+        fields: Fields,
+        peer: Peer,
+        address: str,
+        scheme: str,
+        host: str,
+        length: int | None,
+        now: int,
+    ) -> None:
+        self.method = method
+        self.target = target
+        self.path = path
+        self.query = query
+        self.fields = fields
+        self.peer = peer
+        self.address = address
+        self.scheme = scheme
+        self.host = host
+        self.length = length
+        self.now = now
+        self._pairs: tuple[tuple[str, str], ...] | None = None
+
+    @property
+    def query_pairs(self) -> tuple[tuple[str, str], ...]:
+        """The decoded query, in order, by the one rule: `&` separates, `+` is a blank, percent-decoded once."""
+        if self._pairs is None:
+            self._pairs = query_pairs(self.query)
+        return self._pairs
+
+
+def query_pairs(query: bytes) -> tuple[tuple[str, str], ...]:
+    """Decode a query or an `application/x-www-form-urlencoded` body.
+
+    Raises:
+        Malformed: `;`, a broken escape, NUL or another control character, bytes that are not UTF-8.
+    """
+    if b";" in query:
+        raise Malformed("malformed-target", "`;` as a separator; write it as %3B")
+    pairs = []
+    for part in query.split(b"&"):
+        if part:
+            name, _, value = part.partition(b"=")
+            pairs.append((_decode(name.replace(b"+", b" ")), _decode(value.replace(b"+", b" "))))
+    return tuple(pairs)
+
+
+def _decode(raw: bytes) -> str:
+    """Percent-decode once, as UTF-8, refusing control characters (PATH-01, defence 3.4)."""
+    if b"%" in raw:
+        raw = _ESCAPE.sub(_byte, raw)
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError:
+        raise Malformed("malformed-target", "bytes that are not UTF-8") from None
+    if _CONTROL.search(text):
+        raise Malformed("malformed-target", "a control character")
+    return text
+
+
+def _byte(match: re.Match[bytes]) -> bytes:
+    if match[1] is None:
+        raise Malformed("malformed-target", "`%` without two hexadecimal digits")
+    return bytes((int(match[1], 16),))
+
+
+def canonical_path(raw: bytes) -> tuple[bytes, str]:
+    """Return the path as it is forwarded and as it is matched.
+
+    Raises:
+        Malformed: anything that another hop could read differently: encoded `/`, `\\`, `%`-escapes or NUL, dot and empty
+            segments, `;` parameters, over-long UTF-8, a text that Unicode normalisation would change into such a thing.
+    """
+    if not raw.startswith(b"/"):
+        raise Malformed("malformed-target", "a target that does not start with `/`")
+    if b";" in raw:
+        raise Malformed("malformed-target", "`;` path parameters")
+    if _PATH_BYTES.fullmatch(raw) is None:
+        raise Malformed("malformed-target", "a character that a path cannot hold unencoded")
+    path = _decode(raw)
+    if path.count("/") != raw.count(b"/"):
+        raise Malformed("malformed-target", "an encoded slash")
+    if "\\" in path:
+        raise Malformed("malformed-target", "an encoded backslash")
+    if ";" in path:
+        raise Malformed("malformed-target", "an encoded `;`")
+    if _ESCAPE_IN_TEXT.search(path):
+        raise Malformed("malformed-target", "a doubly encoded character")
+    segments = path.split("/")[1:]
+    if "" in segments[:-1]:
+        raise Malformed("malformed-target", "an empty segment")
+    if "." in segments or ".." in segments:
+        raise Malformed("malformed-target", "a dot segment")
+    if not path.isascii():
+        if unicodedata.normalize("NFC", path) != path:
+            raise Malformed("malformed-target", "a text that is not in Unicode form NFC")
+        folded = unicodedata.normalize("NFKC", path)
+        if any(folded.count(sign) != path.count(sign) for sign in "/\\.%;?#"):
+            raise Malformed("malformed-target", "a look-alike of a reserved character")
+    return quote_from_bytes(path.encode(), safe=_SAFE_PATH).encode(), path
+
+
+def canonical_query(raw: bytes) -> bytes:
+    """Return the query re-encoded by one rule (blank as %20).
+
+    Raises:
+        Malformed: see `query_pairs`; also characters that a query cannot hold unencoded.
+    """
+    if _QUERY_BYTES.fullmatch(raw.replace(b";", b"")) is None:
+        raise Malformed("malformed-target", "a character that a query cannot hold unencoded")
+    parts = []
+    for part in raw.split(b"&"):
+        if part:
+            name, equals, value = part.partition(b"=")
+            ((key, text),) = query_pairs(part) or (("", ""),)
+            encoded = quote_from_bytes(key.encode(), safe=_SAFE_QUERY)
+            parts.append(encoded + ("=" + quote_from_bytes(text.encode(), safe=_SAFE_QUERY + "=") if equals else ""))
+    return "&".join(parts).encode()
+
+
+Trust = Callable[[str], bool]
+
+
+def trust(proxies: Literal["private"] | int | list[str]) -> Trust | int:
+    """Compile `trusted_proxies`: a predicate over addresses, or the number of hops that are ours.
+
+    Raises:
+        ValueError: an entry that is no network.
+    """
+    if isinstance(proxies, int):
+        return proxies
+    networks = [ip_network(text, strict=False) for text in (_PRIVATE if proxies == "private" else proxies)]
+    return lambda address: _within(address, networks)
+
+
+def _within(address: str, networks: list[IPv4Network | IPv6Network]) -> bool:
+    if not address:
+        return True  # a Unix socket: its file mode decides who may connect
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return False
+    return any(parsed in network for network in networks)
+
+
+def plain_address(text: str) -> str | None:
+    """Return the address of a forwarded hop (`1.2.3.4:80`, `[::1]:80`, quoted), or None for `unknown` and `_name`."""
+    text = text.strip().strip('"')
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        parsed = ip_address(text)
+    except ValueError:
+        return None
+    mapped = getattr(parsed, "ipv4_mapped", None)
+    return str(mapped or parsed)
+
+
+class Canonicaliser:
+    """Cleans requests by the policy's gateway table. One per policy.
+
+    Arguments:
+        trusted: `trusted_proxies` as `trust` compiled it.
+        header: which header of a trusted proxy counts.
+        max_target: bytes.
+        max_headers: number of header fields.
+        max_header: bytes of one field's value.
+        rule: where limits stand, for refusals.
+    """
+
+    def __init__(
+        self,
+        *,
+        trusted: Trust | int = 0,
+        header: str = "x-forwarded-for",
+        max_target: int = 8192,
+        max_headers: int = 100,
+        max_header: int = 8192,
+        rule: Rule = Rule("gateway"),  # noqa: B008 (immutable)
+    ) -> None:
+        self._trusted = trusted
+        self._header = header.encode()
+        self._max_target = max_target
+        self._max_headers = max_headers
+        self._max_header = max_header
+        self._rule = rule
+
+    def fields(self, pairs: list[Pair]) -> Fields | Refusal:
+        """Check a header section against the size limits and for doubled headers (SLOW-06, H1-02, H1-13).
+
+        Names arrive in lower case, grammar already checked. A name with `_` is dropped: WSGI servers cannot tell it from
+        the one with `-`, so it could stand in for a header that we set (HDR-05).
+        """
+        if len(pairs) > self._max_headers:
+            return self._refuse("headers-too-large", f"{len(pairs)} header fields; {self._max_headers} are allowed")
+        for name, value in pairs:
+            if len(value) > self._max_header or len(name) > 256:
+                return self._refuse("headers-too-large", f"one field is larger than {self._max_header} bytes")
+        try:
+            return Fields([pair for pair in pairs if b"_" not in pair[0]])
+        except Malformed as problem:
+            return self._refuse(problem.code, problem.reason)
+
+    def request(
+        self, method: bytes, target: bytes, fields: Fields, peer: Peer, now: int, length: int | None = 0
+    ) -> Request | Refusal:
+        """Return the canonical request, or the refusal.
+
+        Arguments:
+            method, target: as received.
+            length: body length as the framing declares it; None for chunked.
+            now: microseconds since the epoch.
+        """
+        verb = METHODS.get(method)
+        if verb is None:
+            return self._method(method)
+        if len(target) > self._max_target:
+            return self._refuse("target-too-long", f"{len(target)} bytes; {self._max_target} are allowed")
+        try:
+            match = _SIMPLE.fullmatch(target)
+            if match is not None:
+                raw_path, query = match.groups(b"")
+                path = raw_path.decode("ascii")
+            else:
+                target, path, query = self._slow_target(target, fields)
+            memo = fields.memo.get("client")
+            if memo is None or memo[0] is not peer:
+                memo = (peer, *self._client(fields, peer), _host(fields))
+                fields.memo["client"] = memo
+        except Malformed as problem:
+            return self._refuse(problem.code, problem.reason)
+        return Request(verb, target, path, query, fields, peer, memo[1], memo[2], memo[3], length, now)
+
+    def _slow_target(self, target: bytes, fields: Fields) -> tuple[bytes, str, bytes]:
+        lowered = target[:8].lower()
+        if lowered.startswith((b"http://", b"https://")):  # absolute-form, RFC 9112 section 3.2.2
+            authority, slash, rest = target.partition(b"://")[2].partition(b"/")
+            if authority.lower() != (fields.get(b"host") or b"").lower():
+                raise Malformed("malformed-target", "the absolute target names another host than `Host`")
+            target = slash + rest
+        raw_path, mark, raw_query = target.partition(b"?")
+        encoded, path = canonical_path(raw_path)
+        query = canonical_query(raw_query) if mark else b""
+        return (encoded + b"?" + query if query else encoded), path, query
+
+    def _method(self, method: bytes) -> Refusal:
+        if method in (b"TRACE", b"CONNECT"):
+            return self._refuse("method-not-allowed", "TRACE and CONNECT are never served", headers=((b"allow", b""),))
+        return self._refuse("method-not-implemented", "a method that Sixfold does not know")
+
+    def _client(self, fields: Fields, peer: Peer) -> tuple[str, str]:
+        """Return address and scheme: of the socket, or what a trusted proxy says (HDR-04, UX-01)."""
+        scheme = "https" if peer.tls else "http"
+        trusted = self._trusted
+        if trusted == 0 or (callable(trusted) and not trusted(peer.address)):
+            return peer.address, scheme
+        lines = fields.all(self._header)
+        hops: list[str] = [hop for line in lines for hop in line.decode("latin-1").split(",")]
+        if len(hops) > _MAX_HOPS:
+            raise Malformed("ambiguous-header", f"more than {_MAX_HOPS} forwarding hops")
+        if self._header == b"forwarded":
+            found = [_FORWARDED_FOR.search(hop) for hop in hops]
+            proto = _FORWARDED_PROTO.search(hops[-1]) if hops else None
+            hops = [match[2] if match else "unknown" for match in found]
+            scheme = proto[1].lower() if proto else scheme
+        else:
+            said = fields.all(b"x-forwarded-proto")
+            proto_text = said[-1].rpartition(b",")[2].strip().lower() if said else b""
+            scheme = proto_text.decode() if proto_text in (b"http", b"https") else scheme
+        return _rightmost(hops, peer.address, trusted), scheme
+
+    def _refuse(self, code: str, reason: str, headers: tuple[Pair, ...] = ()) -> Refusal:
+        return Refusal(code, self._rule, reason=reason, headers=headers, remedy=_REMEDIES.get(code, ""))
+
+
+_REMEDIES: Final = {
+    "malformed-target": "send the path in its plain form: one slash between segments, no dot segments, UTF-8",
+    "target-too-long": "shorten the URL, or raise `[gateway] max_target`",
+    "headers-too-large": "send fewer or smaller headers, or raise `[gateway] max_header`, `max_headers`",
+    "ambiguous-header": "send the header once",
+}
+
+
+def _rightmost(hops: list[str], address: str, trusted: Trust | int) -> str:
+    """Walk from the nearest hop outwards and return the first that is not ours; never the leftmost by position."""
+    for distance, hop in enumerate(reversed(hops), start=1):
+        plain = plain_address(hop)
+        if plain is None:
+            return address  # `unknown`, obfuscated or forged: the last hop we can name
+        address = plain
+        if distance >= trusted if isinstance(trusted, int) else not trusted(plain):
+            return address
+    return address
+
+
+def _host(fields: Fields) -> str:
+    host = fields.get(b"host")
+    if host is None:
+        return ""
+    if _HOST.fullmatch(host) is None:
+        raise Malformed("malformed-request", "`Host` is not one host name or address with an optional port")
+    return host.decode("ascii").lower()
