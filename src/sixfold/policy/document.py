@@ -123,6 +123,7 @@ class ClaimMapping(Table):
     tenant: str | list[str] = ["tenant"]
     client_id: str | list[str] = ["client_id", "azp"]
     subject: str = "sub"
+    audience: Literal["aud", "client_id"] = "aud"  # "client_id" may stand in for a missing `aud` (Amazon Cognito)
 
 
 class Issuer(Table):
