@@ -88,11 +88,9 @@ def _document(document: Json) -> Json:
     )
     result: Json = {"openapi": "3.0.3", "info": document.get("info", {}), "servers": _servers(document, "#")}
     result.update(_kept(document, ("security", "tags", "externalDocs")))
-    result["paths"] = _each(
-        _without_extensions(document, "paths", "#"),
-        "#/paths",
-        lambda item, where: _path_item(item, where, source),
-    )
+    paths, extensions = _apart(document, "paths", "#")
+    result["paths"] = _each(paths, "#/paths", lambda item, where: _path_item(item, where, source))
+    result["paths"].update(extensions)
     result["components"] = _components(source)
     return result
 
@@ -171,10 +169,12 @@ def _operation(value: Any, where: str, source: _Source, shared: list[Any], above
     )
     if makers := _body_makers(own, inherited):
         result["requestBody"] = _request_body(makers, consumes)
+    responses, extensions = _apart(operation, "responses", where)
     result["responses"] = {
         str(status): _response_or_ref(entry, f"{where}/responses/{_escape(status)}", source, produces)
-        for status, entry in _without_extensions(operation, "responses", where).items()
+        for status, entry in responses.items()
     }
+    result["responses"].update(extensions)
     return result
 
 
@@ -429,9 +429,11 @@ def _kept(value: Json, keys: tuple[str, ...]) -> Json:
     return {key: entry for key, entry in value.items() if key in keys or _is_extension(key)}
 
 
-def _without_extensions(value: Json, key: str, where: str) -> Json:
+def _apart(value: Json, key: str, where: str) -> tuple[Json, Json]:
+    """Return the entries of a table, and its vendor extensions."""
     entries = _object(value.get(key, {}), f"{where}/{key}")
-    return {name: entry for name, entry in entries.items() if not _is_extension(name)}
+    extensions = {name: entry for name, entry in entries.items() if _is_extension(name)}
+    return {name: entry for name, entry in entries.items() if name not in extensions}, extensions
 
 
 def _is_extension(key: Any) -> bool:
