@@ -208,6 +208,29 @@ class Refusal:
         return f"Refusal({self.status} {self.code} by {self.rule}: {self.reason})"
 
 
+class Reply:
+    """An answer that Sixfold gives itself: a CORS preflight, a metadata document. Nothing is forwarded.
+
+    Arguments:
+        status: HTTP status.
+        headers: names in lower case.
+        body: bytes.
+    """
+
+    __slots__ = ("body", "headers", "number", "status")
+
+    def __init__(self, status: int, headers: Headers, body: bytes = b"") -> None:
+        self.status = status
+        self.headers = headers
+        self.body = body
+        self.number = next_number()
+
+    @property
+    def id(self) -> str:
+        """The decision id."""
+        return decision_id(self.number)
+
+
 # Decision numbers count up in a process; the id scrambles them (a bijection on 40 bits, seeded per process), so that
 # a short prefix is usually enough to name one decision and two workers hardly ever share an id.
 _ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford: no I, L, O, U

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Generator
 from typing import TYPE_CHECKING, Any
 
-from sixfold.decision import Refusal, Rule, decision_id, next_number
+from sixfold.decision import Refusal, Reply, Rule, decision_id, next_number
 from sixfold.identity import ANONYMOUS, Identity
 from sixfold.needs import Body, Need
 from sixfold.request import Pair, Request
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from sixfold.layers.gateway.check import Door
     from sixfold.layers.rate_limiting.check import Ledger
 
-Flow = Generator[Need, Any, "Permit | Refusal"]
+Decision = "Permit | Refusal | Reply"
+Flow = Generator[Need, Any, "Permit | Refusal | Reply"]
 
 
 class Permit:
@@ -83,7 +84,7 @@ def check(engine: Engine, request: Request) -> Flow:
     """Decide on a request.
 
     Returns:
-        Permit or Refusal. A refusal of a layer or rule in shadow mode does not end the flow; the Permit tells it.
+        Permit, Refusal, or Reply (an answer of our own). A refusal of a layer or rule in shadow mode does not end the flow; the Permit tells it.
     """
     told: list[Refusal] = []
 
@@ -92,7 +93,9 @@ def check(engine: Engine, request: Request) -> Flow:
         if door.mode == "enforce":
             return door
         told.append(door)
-        door = engine.gateway.unlisted(request)
+        door = engine.gateway.unlisted
+    elif type(door) is Reply:
+        return door
     operation = door.operation
 
     refusal = engine.encryption.channel(request)  # by what channel
@@ -120,29 +123,32 @@ def check(engine: Engine, request: Request) -> Flow:
     if ledger.refusal is not None and _stands(ledger.refusal, told):
         return ledger.refusal
 
-    refusal = engine.authorization.may(request, operation, identity, door.parameters)  # may they
-    if refusal is not None and _stands(refusal, told):
-        limiting.release(ledger)
-        return refusal
-
-    validation = engine.validation  # is it well formed
-    target, body = request.target, None
-    accepted = validation.parameters(request, operation, door.parameters)
-    if type(accepted) is Refusal:
-        if _stands(accepted, told):
+    try:
+        refusal = engine.authorization.may(request, operation, identity, door.parameters)  # may they
+        if refusal is not None and _stands(refusal, told):
             limiting.release(ledger)
-            return accepted
-    elif accepted is not None:
-        target = accepted
-    limit = validation.reads_body(request, operation)
-    if limit is not None:
-        outcome = validation.body(request, operation, (yield Body(limit)))
-        if type(outcome) is Refusal:
-            if _stands(outcome, told):
+            return refusal
+
+        validation = engine.validation  # is it well formed
+        target, body = request.target, None
+        accepted = validation.parameters(request, operation, door.parameters)
+        if accepted is not None:
+            if type(accepted) is not Refusal:
+                target = accepted
+            elif _stands(accepted, told):
+                limiting.release(ledger)
+                return accepted
+        limit = validation.reads_body(request, operation)
+        if limit is not None:
+            outcome = validation.body(request, operation, (yield Body(limit)))
+            if type(outcome) is not Refusal:
+                body = outcome
+            elif _stands(outcome, told):
                 limiting.release(ledger)
                 return outcome
-        else:
-            body = outcome
+    except BaseException:  # a bug, or the caller went away while the body was awaited
+        limiting.release(ledger)
+        raise
     return Permit(engine, request, door, identity, ledger, target, body, tuple(told))
 
 
@@ -164,7 +170,7 @@ def failed(problem: BaseException) -> Refusal:
     return Refusal("internal", Rule("flow"), reason=f"{type(problem).__name__} while judging", remedy="report this bug")
 
 
-def drive(flow: Flow, fetch: Callable[[Need], Any]) -> Permit | Refusal:
+def drive(flow: Flow, fetch: Callable[[Need], Any]) -> Permit | Refusal | Reply:
     """Run a flow to its end, fetching synchronously."""
     answer: Any = None
     while True:
@@ -177,7 +183,7 @@ def drive(flow: Flow, fetch: Callable[[Need], Any]) -> Permit | Refusal:
         answer = fetch(need)
 
 
-async def drive_async(flow: Flow, fetch: Callable[[Need], Awaitable[Any]]) -> Permit | Refusal:
+async def drive_async(flow: Flow, fetch: Callable[[Need], Awaitable[Any]]) -> Permit | Refusal | Reply:
     """Run a flow to its end, fetching asynchronously."""
     answer: Any = None
     while True:

@@ -28,7 +28,8 @@ class Table(BaseModel):
 class HeaderEdits(Table):
     """What happens to headers on their way, in this order: remove, rename, set.
 
-    A value of `set` may hold `${sub}`-like claims of the caller: `{claim:sub}`, `{claim:org.id}`, `{address}`.
+    A value of `set` may name facts of the call: `{claim:sub}`, `{claim:org.id}`, `{subject}`, `{client_id}`, `{tenant}`,
+    `{address}`. Where the fact is missing the header is left out.
     """
 
     remove: list[HeaderName] = []
@@ -40,7 +41,14 @@ class Cors(Table):
     """Cross-origin access for browsers. Exact origins only; it protects no API, it only lets browsers in."""
 
     origins: list[Annotated[str, StringConstraints(pattern=r"^https?://[a-z0-9.\-:\[\]]+$")]]
-    methods: list[Annotated[str, StringConstraints(pattern=r"^[A-Z]+$")]] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
+    methods: list[Annotated[str, StringConstraints(pattern=r"^[A-Z]+$")]] = [
+        "GET",
+        "HEAD",
+        "POST",
+        "PUT",
+        "PATCH",
+        "DELETE",
+    ]
     headers: list[HeaderName] = ["authorization", "content-type"]
     expose: list[HeaderName] = ["ratelimit", "ratelimit-policy", "retry-after"]
     credentials: bool = False
@@ -57,7 +65,9 @@ class Gateway(Table):
     upstream_ca: str | None = None  # PEM file that may sign the upstream's certificate
     openapi: str | list[str] | None = None
     base_path: str | None = None  # replaces the path of the document's `servers`
-    hosts: list[Name] = []  # other hosts get 421; empty: any host, never used to build anything
+    hosts: list[
+        Name
+    ] = []  # other hosts get 421; empty: names of the certificate, or loopback names in mode "dev"
     trusted_proxies: Literal["private"] | Annotated[int, Field(ge=0, le=16)] | list[str] = []
     forwarded_header: Literal["x-forwarded-for", "forwarded"] = "x-forwarded-for"
     max_target: Bytes = 8 * 1024
@@ -76,6 +86,7 @@ class Gateway(Table):
     max_connections: Annotated[int, Field(ge=1)] = 10_000
     max_connections_per_address: Annotated[int, Field(ge=1)] = 256
     upstream_connections: Annotated[int, Field(ge=1)] = 256
+    forward_credentials: bool = False  # pass the caller's token or key on to the upstream
     identity: bool = True  # send `Sixfold-Identity`, a signed JWT, to the upstream
     security_headers: bool = True
     cors: Cors | None = None
@@ -123,7 +134,9 @@ class ClaimMapping(Table):
     tenant: str | list[str] = ["tenant"]
     client_id: str | list[str] = ["client_id", "azp"]
     subject: str = "sub"
-    audience: Literal["aud", "client_id"] = "aud"  # "client_id" may stand in for a missing `aud` (Amazon Cognito)
+    audience: Literal["aud", "client_id"] = (
+        "aud"  # "client_id" may stand in for a missing `aud` (Amazon Cognito)
+    )
 
 
 class Issuer(Table):
@@ -136,7 +149,19 @@ class Issuer(Table):
     jwks: str | None = None
     audience: Name | list[Name] | None = None  # None: `[authentication] audience`
     algorithms: list[
-        Literal["ES256", "ES384", "ES512", "Ed25519", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "HS256"]
+        Literal[
+            "ES256",
+            "ES384",
+            "ES512",
+            "Ed25519",
+            "RS256",
+            "RS384",
+            "RS512",
+            "PS256",
+            "PS384",
+            "PS512",
+            "HS256",
+        ]
     ] = ["ES256", "Ed25519", "RS256", "PS256"]
     typ: list[Name] = ["at+jwt"]
     claims: ClaimMapping = ClaimMapping()
@@ -196,7 +221,9 @@ class RateLimiting(Table):
     default: LimitValue | None = None
     anonymous: LimitValue | None = None
     tiers: dict[Name, str] = {}
-    tier: str | None = None  # where the tier stands: "claim:plan", "role", "client"; None: the tier named like a role
+    tier: str | None = (
+        None  # where the tier stands: "claim:plan", "role", "client"; None: the tier named like a role
+    )
     clients: dict[Name, Name] = {}  # client id -> tier
     headers: Literal["draft-8", "draft-7", "draft-6", "x-ratelimit", "none"] = "draft-8"
     max_keys: Annotated[int, Field(ge=1000)] = 100_000

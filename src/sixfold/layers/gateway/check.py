@@ -1,0 +1,222 @@
+"""The gateway's verbs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from sixfold.decision import Refusal, Reply
+from sixfold.identity import Identity
+from sixfold.layers.gateway.cors import CorsRules
+from sixfold.layers.gateway.hygiene import (
+    NEVER_DOWNSTREAM,
+    NEVER_UPSTREAM,
+    SECURITY,
+    is_ours,
+    named_by_connection,
+)
+from sixfold.layers.gateway.identity_header import Signer
+from sixfold.layers.gateway.rules import Door, compile_door, compile_router, listed_hosts
+from sixfold.policy.model import Operation, Policy
+from sixfold.request import Pair, Request
+
+__all__ = ["Door", "Gateway"]
+
+_SECURITY_NAMES: Final = frozenset(name for name, _ in SECURITY)
+_CREDENTIALS: Final = frozenset((b"authorization", b"dpop"))
+
+
+class Gateway:
+    """Which door.
+
+    Arguments:
+        policy: the compiled policy.
+        hosts: hosts that are served when the policy names none; None for any.
+        signer: signs `Sixfold-Identity`; None sends none.
+        replies: documents that Sixfold serves itself, by path (GET).
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        *,
+        hosts: frozenset[str] | None = None,
+        signer: Signer | None = None,
+        replies: Mapping[str, Reply] | None = None,
+    ) -> None:
+        table = policy.document.gateway
+        self._mode = table.mode
+        self._hosts = listed_hosts(policy, hosts)
+        self._host_rule = policy.rule("gateway.hosts", "gateway.hosts")
+        self._rule = policy.rule("routes", "routes")
+        self._body_rule = policy.rule("gateway.max_body")
+        self._cors = CorsRules(table.cors, policy.rule("gateway.cors"))
+        doors = [compile_door(policy, operation) for operation in policy.operations]
+        self._router = compile_router(doors)
+        for path, reply in (replies or {}).items():
+            self._router.add("GET", path, reply)
+            self._router.add("HEAD", path, reply)
+        self._signer = signer if table.identity else None
+        dropped = NEVER_UPSTREAM
+        if not table.forward_credentials:
+            keys = policy.document.authentication.api_keys
+            dropped |= _CREDENTIALS | (frozenset((keys.header.lower().encode(),)) if keys else frozenset())
+        self._dropped = dropped
+        self._security = SECURITY if table.security_headers else ()
+        self.unlisted = compile_door(policy, unlisted_operation(policy))
+
+    # ------------------------------------------------------------------ route
+
+    def route(self, request: Request) -> Door | Refusal | Reply:
+        """Return the door of a request, or an answer of our own, or the refusal (404, 405, 413, 421)."""
+        if self._hosts is not None and _bare(request.host) not in self._hosts:
+            return self._unknown_host(request)
+        found = self._router.static(request.path)
+        door = found.get(request.method) if found is not None else None
+        if door is None:
+            door, parameters = self._router.find(request.path, request.method)
+            if door is None:
+                return self._nowhere(request, parameters)
+            if type(door) is Door and parameters:
+                door = door.at(parameters)
+        if type(door) is Reply:
+            return door
+        if request.length is not None and request.length > door.max_body:
+            return self._too_large(door)
+        origin = request.fields.first.get(b"origin")
+        if origin is not None:
+            refusal = self._cors.foreign(request, origin)
+            if refusal is not None:
+                refusal.mode = self._mode
+                return refusal
+        return door
+
+    def too_large(self, door: Door) -> Refusal:
+        """Return the refusal of a streamed body that goes beyond the cap (SLOW-07)."""
+        return self._too_large(door)
+
+    def _too_large(self, door: Door) -> Refusal:
+        rule = self._body_rule if door.operation.max_body is None else door.operation.rule
+        return Refusal(
+            "body-too-large",
+            rule,
+            reason=f"more than {door.max_body} bytes",
+            remedy="send less, or raise `max_body` for this route",
+            close=True,
+        )
+
+    def _unknown_host(self, request: Request) -> Refusal:
+        return Refusal(
+            "unknown-host",
+            self._host_rule,
+            reason=f"`Host` is `{request.host[:100]}`, which is not on the list",
+            remedy="add the host to `[gateway] hosts`",
+            mode=self._mode,
+        )
+
+    def _nowhere(self, request: Request, allowed: frozenset[str]) -> Refusal | Reply:
+        origin = request.fields.get(b"origin")
+        if (
+            request.method == "OPTIONS"
+            and origin is not None
+            and request.fields.get(b"access-control-request-method") is not None
+        ):
+            return self._cors.preflight(request, origin)
+        if allowed:
+            return Refusal(
+                "method-not-allowed",
+                self._rule,
+                reason=f"{request.method} {request.path[:200]}: the path has only {', '.join(sorted(allowed))}",
+                remedy=f"declare `{request.method}` for this path in OpenAPI or `[[routes]]`",
+                headers=((b"allow", ", ".join(sorted(allowed)).encode()),),
+                mode=self._mode,
+            )
+        return Refusal(
+            "unknown-operation",
+            self._rule,
+            reason=f"{request.method} {request.path[:200]}: no operation of the policy has this path",
+            remedy="declare the path in OpenAPI or `[[routes]]`; what is not declared is not served",
+            mode=self._mode,
+        )
+
+    # ------------------------------------------------------------------ what the upstream gets
+
+    def forward(self, request: Request, door: Door, identity: Identity) -> list[Pair]:
+        """Return the headers for the upstream, without `Host` and framing: cleaned, edited, signed."""
+        headers = list(self.kept(request))
+        if door.request_edits is not None:
+            headers = door.request_edits.apply(headers, request, identity)
+        if identity and self._signer is not None:
+            headers.append((b"sixfold-identity", self._signer.value(identity, request.now)))
+        return headers
+
+    def kept(self, request: Request) -> tuple[Pair, ...]:
+        """Return what passes of the client's headers, and the forwarding headers that we write ourselves.
+
+        Derived once per header section: clients repeat theirs on a connection.
+        """
+        fields = request.fields
+        memo = fields.memo.get("kept")
+        if memo is not None and memo[0] is self and memo[1] is request.peer:
+            return memo[2]  # type: ignore[no-any-return]
+        dropped = self._dropped | named_by_connection(fields)
+        kept = [pair for pair in fields.pairs if pair[0] not in dropped and not is_ours(pair[0])]
+        address, host = request.address, request.host
+        if address:
+            quoted = f'"[{address}]"' if ":" in address else address
+            kept.append((b"x-forwarded-for", address.encode()))
+            kept.append((b"forwarded", f'for={quoted};proto={request.scheme};host="{host}"'.encode()))
+        kept.append((b"x-forwarded-proto", request.scheme.encode()))
+        kept.append((b"x-forwarded-host", host.encode()))
+        result = tuple(kept)
+        fields.memo["kept"] = (self, request.peer, result)
+        return result
+
+    def identity_value(self, identity: Identity, now: int) -> bytes | None:
+        """Return the signed identity of a known caller, or None."""
+        return self._signer.value(identity, now) if self._signer is not None and identity else None
+
+    # ------------------------------------------------------------------ what the client gets
+
+    def answer(
+        self, request: Request | None, door: Door | None, identity: Identity, headers: list[Pair]
+    ) -> list[Pair]:
+        """Return the headers for the client: cleaned, edited, with the security headers and CORS.
+
+        Arguments:
+            request, door: None when the request could not even be read.
+            headers: of the upstream, or of our own answer; names in lower case.
+        """
+        connection = next((value for name, value in headers if name == b"connection"), None)
+        dropped = NEVER_DOWNSTREAM
+        if connection is not None:
+            dropped |= {name.strip().lower() for name in connection.split(b",")} - _SECURITY_NAMES
+        headers = [pair for pair in headers if pair[0] not in dropped and not is_ours(pair[0])]
+        if door is not None and door.response_edits is not None and request is not None:
+            headers = door.response_edits.apply(headers, request, identity)
+        said = {name for name, _ in headers if name in _SECURITY_NAMES}
+        headers.extend(pair for pair in self._security if pair[0] not in said)
+        if request is not None and self._cors.varies:
+            self._cors.headers(request.fields.first.get(b"origin"), headers)
+        return headers
+
+
+def _bare(host: str) -> str:
+    """Return a host without its port."""
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return host.partition(":")[0].rstrip(".")
+
+
+def unlisted_operation(policy: Policy) -> Operation:
+    """Return the operation that stands for "none of them" while the gateway is in shadow mode."""
+    for operation in policy.operations:
+        if operation.operation_id == UNLISTED:
+            return operation
+    rule = policy.rule("gateway.mode")
+    return Operation(
+        index=len(policy.operations), method="*", path="/**", rule=rule, contract_rule=rule, operation_id=UNLISTED
+    )
+
+
+UNLISTED: Final = "sixfold:unlisted"

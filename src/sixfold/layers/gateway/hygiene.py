@@ -1,0 +1,60 @@
+"""Which headers never pass the gateway, in either direction."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sixfold.request import FORWARDING, Fields
+
+HOP_BY_HOP: Final = frozenset(  # RFC 9110 section 7.6.1, and the old ones that people still send
+    (
+        b"connection", b"keep-alive", b"proxy-connection", b"proxy-authenticate", b"proxy-authorization", b"te",
+        b"trailer", b"transfer-encoding", b"upgrade", b"http2-settings",
+    )
+)  # fmt: skip
+METHOD_OVERRIDES: Final = frozenset(
+    (b"x-http-method-override", b"x-http-method", b"x-method-override")
+)  # HDR-07: they would turn a permitted POST into a DELETE behind our back
+REBUILT: Final = frozenset((b"host", b"content-length", b"expect"))
+NEVER_UPSTREAM: Final = HOP_BY_HOP | METHOD_OVERRIDES | REBUILT | FORWARDING
+# A client cannot use `Connection` to make us drop what protects the API (HDR-06).
+PROTECTED: Final = frozenset(
+    (b"authorization", b"x-api-key", b"dpop", b"cookie", b"content-type", b"content-length", b"host", b"origin")
+)
+# What tells an attacker what runs behind, and what only the gateway says.
+NEVER_DOWNSTREAM: Final = HOP_BY_HOP | frozenset(
+    (
+        b"server", b"x-powered-by", b"x-aspnet-version", b"x-aspnetmvc-version", b"x-runtime", b"via", b"alt-svc",
+        b"x-generator", b"x-envoy-upstream-service-time", b"strict-transport-security", b"x-content-type-options",
+    )
+)  # fmt: skip
+RATE_HEADERS: Final = frozenset(
+    (
+        b"ratelimit", b"ratelimit-policy", b"ratelimit-limit", b"ratelimit-remaining", b"ratelimit-reset",
+        b"x-ratelimit-limit", b"x-ratelimit-remaining", b"x-ratelimit-reset",
+    )
+)  # fmt: skip
+# On every answer, refusals included (HDR-02).
+SECURITY: Final = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"cache-control", b"no-store"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+)
+
+
+def is_ours(name: bytes) -> bool:
+    """Return whether a header can only come from a gateway: `sixfold-identity`, `x-sixfold-user`, `remote-user`."""
+    return name.startswith((b"sixfold-", b"x-sixfold-", b"x-remote-user", b"remote-user"))
+
+
+def named_by_connection(fields: Fields) -> frozenset[bytes]:
+    """Return the header names that `Connection` declares hop-by-hop and that may be dropped."""
+    if fields.get(b"connection") is None:
+        return frozenset()
+    named = {
+        name.strip().lower() for value in fields.all(b"connection") for name in value.split(b",") if name.strip()
+    }
+    return frozenset(name for name in named - PROTECTED if not is_ours(name) and name not in RATE_HEADERS)

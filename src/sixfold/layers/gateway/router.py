@@ -1,0 +1,117 @@
+"""From a path to the operations that live there: one dictionary step per segment, however many operations there are.
+
+A fixed segment beats a templated one, and a templated one beats a final `/**`; so the order of the policy never matters.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any, Final
+
+_TEMPLATE: Final = re.compile(r"\{([^{}]+)\}")
+
+
+class Node:
+    """One segment of the tree."""
+
+    __slots__ = ("exact", "methods", "names", "rest", "rest_names", "templated")
+
+    def __init__(self) -> None:
+        self.exact: dict[str, Node] = {}
+        self.templated: list[tuple[re.Pattern[str] | None, Node]] = []
+        self.methods: dict[str, Any] | None = None
+        self.names: dict[str, tuple[str, ...]] = {}
+        self.rest: dict[str, Any] | None = None
+        self.rest_names: dict[str, tuple[str, ...]] = {}
+
+
+class Router:
+    """Finds the entry of a method and path.
+
+    Arguments of `add`:
+        method: upper case.
+        template: `/orders/{id}`; a final `/**` takes any rest, also none.
+        entry: what `find` returns.
+    """
+
+    def __init__(self) -> None:
+        self._root = Node()
+        self._static: dict[str, dict[str, Any]] = {}  # path without templates -> method -> entry
+
+    def add(self, method: str, template: str, entry: Any) -> None:
+        """Add an entry; an earlier one with the same method and shape stays."""
+        segments = template.split("/")[1:]
+        names = tuple(_TEMPLATE.findall(template))
+        if not names and segments[-1] != "**":
+            self._static.setdefault(template, {}).setdefault(method, entry)
+        node = self._root
+        for segment in segments:
+            if segment == "**":
+                node.rest = node.rest or {}
+                node.rest.setdefault(method, entry)
+                node.rest_names.setdefault(method, names)
+                return
+            node = _child(node, segment)
+        node.methods = node.methods or {}
+        node.methods.setdefault(method, entry)
+        node.names.setdefault(method, names)
+
+    def static(self, path: str) -> dict[str, Any] | None:
+        """Return the entries by method of a path that is written without templates."""
+        return self._static.get(path)
+
+    def find(self, path: str, method: str) -> tuple[Any, dict[str, str]] | tuple[None, frozenset[str]]:
+        """Return entry and parameters; or None and the methods that this path does have (empty: no such path)."""
+        allowed: set[str] = set()
+        for methods, names, values in _matches(self._root, path.split("/"), 1, ()):
+            entry = methods.get(method)
+            if entry is not None:
+                return entry, dict(zip(names[method], values, strict=True))
+            allowed.update(methods)
+        return None, frozenset(allowed)
+
+
+def _child(node: Node, segment: str) -> Node:
+    if "{" not in segment:
+        return node.exact.setdefault(segment, Node())
+    pattern = _compile(segment)
+    for other, child in node.templated:
+        if (other and other.pattern) == (pattern and pattern.pattern):
+            return child
+    child = Node()
+    node.templated.append((pattern, child))
+    # Templates with fixed text around them are narrower than a bare `{name}`, so they are asked first.
+    node.templated.sort(key=lambda pair: -len(pair[0].pattern) if pair[0] else 0)
+    return child
+
+
+def _compile(segment: str) -> re.Pattern[str] | None:
+    """Return None for a bare `{name}`, else a pattern with one group per name."""
+    if _TEMPLATE.fullmatch(segment):
+        return None
+    parts = _TEMPLATE.split(segment)
+    text = "".join(re.escape(part) if index % 2 == 0 else "(.+?)" for index, part in enumerate(parts))
+    return re.compile(text)
+
+
+def _matches(
+    node: Node, segments: list[str], index: int, values: tuple[str, ...]
+) -> Iterator[tuple[dict[str, Any], dict[str, tuple[str, ...]], tuple[str, ...]]]:
+    """Yield (methods, names, values) of each place that fits, the most specific first."""
+    if index == len(segments):
+        if node.methods is not None:
+            yield node.methods, node.names, values
+    else:
+        segment = segments[index]
+        child = node.exact.get(segment)
+        if child is not None:
+            yield from _matches(child, segments, index + 1, values)
+        if segment:  # a template never stands for an empty segment
+            for pattern, below in node.templated:
+                if pattern is None:
+                    yield from _matches(below, segments, index + 1, (*values, segment))
+                elif (match := pattern.fullmatch(segment)) is not None:
+                    yield from _matches(below, segments, index + 1, (*values, *match.groups()))
+    if node.rest is not None:
+        yield node.rest, node.rest_names, values

@@ -1,0 +1,381 @@
+"""The client's side: one protocol object per connection. Strict framing, answers in order, a deadline for every wait."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from typing import TYPE_CHECKING, Final, cast
+
+from sixfold.decision import Refusal
+from sixfold.proxy.exchange import Exchange, own_answer
+from sixfold.proxy.http1 import (
+    RULE,
+    BodyReader,
+    Broken,
+    ChunkedBody,
+    SizedBody,
+    request_fields,
+    request_length,
+    request_line,
+)
+from sixfold.request import Fields, Peer
+
+if TYPE_CHECKING:
+    from sixfold.proxy.edge import Edge
+
+_BARE_NEWLINE: Final = re.compile(rb"(?<!\r)\n|\r(?!\n|\Z)|\x00")
+_MAX_PIPELINED: Final = 64 * 1024
+_MAX_DISCARD: Final = 64 * 1024
+_LINGER: Final = 2.0  # seconds in which a client may still read our last answer
+_RATE_GRACE: Final = 5.0  # seconds before the minimum rate of a body is measured
+_CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+class Downstream(asyncio.Protocol):
+    """A client's connection.
+
+    Arguments:
+        edge: what all connections of a worker share.
+        peer: who is at the other end.
+    """
+
+    __slots__ = (
+        "_block", "_body_bytes", "_body_since", "_buffer", "_consuming", "_expects", "_fields", "_keep", "_length",
+        "_paused", "_plain", "_retired", "_writing_since", "chunks", "closing", "deadline", "edge", "exchange", "keep",
+        "peer", "reader", "transport",
+    )  # fmt: skip
+
+    def __init__(self, edge: Edge, peer: Peer) -> None:
+        self.edge = edge
+        self.peer = peer
+        self.transport: asyncio.Transport = cast("asyncio.Transport", None)
+        self.exchange: Exchange | None = None
+        self.reader: BodyReader | None = None  # of a request body that is not complete yet
+        self.keep = True  # the connection may serve another request
+        self.chunks = True  # the client understands chunked answers
+        self.closing = False
+        self.deadline = edge.now + edge.table.header_timeout
+        self._buffer = b""
+        self._consuming = False
+        self._paused = False
+        self._expects = False
+        self._retired = False
+        self._body_bytes = 0
+        self._body_since = 0.0
+        self._writing_since = 0.0
+        # The last header section: clients repeat theirs on a connection, so it is read once (as HPACK would).
+        self._block = b""
+        self._fields: Fields | None = None
+        self._length: int | None = 0
+        self._keep = True
+        self._plain = edge.plain
+
+    # ------------------------------------------------------------------ asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Remember the transport."""
+        self.transport = cast("asyncio.Transport", transport)
+        self.edge.opened(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes from the client."""
+        if self.closing:
+            self._body_bytes += len(data)
+            if self._body_bytes > _MAX_DISCARD:
+                self.transport.abort()
+            return
+        if self._buffer:
+            data = self._buffer + data
+            self._buffer = b""
+        self._consume(data)
+
+    def eof_received(self) -> bool:
+        """The client sends no more; an answer that is pending is still delivered."""
+        if self.exchange is None or self.reader is not None:
+            return False
+        self.keep = False
+        return True
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
+        """The client is gone."""
+        self.closing = True
+        exchange, self.exchange = self.exchange, None
+        if exchange is not None:
+            exchange.abandoned()
+        if not self._retired:
+            self._retired = True
+            self.edge.closed(self)
+
+    def pause_writing(self) -> None:
+        """The client reads slowly: stop reading from the upstream (SLOW-03)."""
+        self._writing_since = self.edge.now
+        if self.exchange is not None and self.exchange.upstream is not None:
+            self.exchange.upstream.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        """Go on reading from the upstream."""
+        self._writing_since = 0.0
+        if self.exchange is not None and self.exchange.upstream is not None:
+            self.exchange.upstream.transport.resume_reading()
+
+    # ------------------------------------------------------------------ reading
+
+    def _consume(self, data: bytes) -> None:
+        self._consuming = True
+        try:
+            while data and not self.closing:
+                reader = self.reader
+                if reader is not None:
+                    body, data = reader.feed(data)
+                    self._body(reader, body)
+                elif self.exchange is None:
+                    end = data.find(b"\r\n\r\n")
+                    if end < 0:
+                        self._wait_for_head(data)
+                        break
+                    rest = data[end + 4 :]
+                    self._head(data[: end + 4] if rest else data)
+                    data = rest
+                else:  # a pipelined request waits for the answer before it (H1-16)
+                    self._buffer = data
+                    if len(data) > _MAX_PIPELINED:
+                        self.pause_reading()
+                    break
+        except Broken as problem:
+            self._broken(problem.refusal)
+        finally:
+            self._consuming = False
+
+    def _wait_for_head(self, data: bytes) -> None:
+        """Keep an unfinished head, as long as it can still become a good one (SLOW-01, SLOW-06)."""
+        table = self.edge.table
+        if not self._buffer and self.deadline > self.edge.now + table.header_timeout:
+            self.deadline = self.edge.now + table.header_timeout
+        line_end = data.find(b"\r\n")
+        if (len(data) if line_end < 0 else line_end) > table.max_target + 32:
+            raise Broken("target-too-long", "an over-long request line")
+        if len(data) > table.max_header_section:
+            raise Broken("headers-too-large", "an over-long header section")
+        if _BARE_NEWLINE.search(data):
+            raise Broken("malformed-request", "a bare CR or LF, or a NUL, in the header section")
+        self._buffer = data
+
+    def _head(self, head: bytes) -> None:
+        """Read one request head and start its exchange."""
+        edge = self.edge
+        if len(head) > edge.table.max_header_section:
+            raise Broken("headers-too-large", "an over-long header section")
+        line_end = head.find(b"\r\n")
+        method, target, version = request_line(head[:line_end])
+        block = head[line_end:]
+        if block != self._block or version != b"1.1":
+            refusal = self._new_section(head, block, version)
+            if refusal is not None:
+                self._unread(refusal)
+                return
+        fields = self._fields
+        assert fields is not None  # noqa: S101
+        length = self._length
+        self.keep = self._keep and not edge.draining
+        request = edge.engine.canonicaliser.request(
+            method, target, fields, self.peer, time.time_ns() // 1000, length
+        )
+        if type(request) is Refusal:
+            self.reader = _reader(length)
+            self._unread(request)
+            return
+        if self._plain:
+            self._unread(edge.plain_refusal())
+            return
+        exchange = self.exchange = Exchange(self, request)
+        if length != 0:
+            self.reader = _reader(length)
+            self._body_bytes = 0
+            self._body_since = edge.now
+        self.deadline = edge.now + edge.table.body_timeout if length != 0 else 0.0
+        exchange.start()
+
+    def _new_section(self, head: bytes, block: bytes, version: bytes) -> Refusal | None:
+        fields = self.edge.engine.canonicaliser.fields(request_fields(head))
+        if type(fields) is Refusal:
+            return fields
+        first = fields.first
+        if version == b"1.1" and b"host" not in first:
+            raise Broken("malformed-request", "HTTP/1.1 without `Host`")
+        self._length = request_length(first, version)
+        expect = first.get(b"expect")
+        if expect is not None and expect.lower() != b"100-continue":
+            raise Broken("expectation-failed", "an expectation other than 100-continue")
+        self._expects = expect is not None and version == b"1.1"
+        tokens = [token.strip().lower() for value in fields.all(b"connection") for token in value.split(b",")]
+        self._keep = version == b"1.1" and b"close" not in tokens
+        self.chunks = version == b"1.1"
+        self._fields = fields
+        self._block = block if version == b"1.1" else b""
+        return None
+
+    def _body(self, reader: BodyReader, body: bytes) -> None:
+        self._body_bytes += len(body)
+        exchange = self.exchange
+        if exchange is None:  # of a request that was refused already
+            if self._body_bytes > _MAX_DISCARD:
+                self._close()
+        elif body:
+            exchange.body(body)
+        if reader.done and self.reader is reader:
+            self.reader = None
+            exchange = self.exchange
+            if exchange is not None:
+                self.deadline = 0.0
+                exchange.body_end()
+            elif not self.closing:
+                self._idle()
+
+    def wants_body(self) -> None:
+        """Somebody wants the body: tell a client that waits for `100 Continue` (H1-11)."""
+        if self._expects and self.reader is not None and self._body_bytes == 0:
+            self._expects = False
+            self._block = b""
+            self.transport.write(_CONTINUE)
+
+    def pause_reading(self) -> None:
+        """Stop reading from the client."""
+        if not self._paused and not self.transport.is_closing():
+            self._paused = True
+            self.transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Go on reading from the client."""
+        if self._paused and not self.transport.is_closing():
+            self._paused = False
+            self.transport.resume_reading()
+
+    # ------------------------------------------------------------------ answering
+
+    def write(self, data: bytes) -> None:
+        """Send bytes to the client."""
+        self.transport.write(data)
+
+    def settle(self, exchange: Exchange) -> None:  # noqa: ARG002
+        """Decide, before the last bytes of an answer, whether the connection goes on.
+
+        What is left of the request's body is read and dropped if it is short; else the connection is closed.
+        """
+        reader = self.reader
+        if reader is None or not self.keep:
+            return
+        if self._expects or not isinstance(reader, SizedBody) or reader.left > _MAX_DISCARD:
+            self.keep = False
+
+    def exchange_over(self, exchange: Exchange) -> None:
+        """An exchange has ended: serve the next request, or close."""
+        if self.exchange is not exchange:
+            return
+        self.exchange = None
+        if not self.keep or self.edge.draining:
+            self._close()
+            return
+        self._body_bytes = 0
+        if self.reader is None:
+            self._idle()
+
+    def _idle(self) -> None:
+        self.deadline = self.edge.now + self.edge.table.idle_timeout
+        self.resume_reading()
+        if self._buffer and not self._consuming:
+            data, self._buffer = self._buffer, b""
+            self._consume(data)
+
+    def _unread(self, refusal: Refusal) -> None:
+        """Answer a request that could not be made canonical."""
+        exchange_keep = self.keep and not refusal.close and self.reader is None
+        self.keep = False
+        status, headers, body = self.edge.engine.render(refusal, None)
+        self.edge.watch.unread(self.peer, refusal)
+        self.write(own_answer(status, headers, body, self.edge.date, keep=exchange_keep))
+        if exchange_keep:
+            self.keep = True
+            self._idle()
+        else:
+            self._close()
+
+    def _broken(self, refusal: Refusal) -> None:
+        """The bytes are not HTTP: answer if an answer can still be understood, then close."""
+        exchange, self.exchange = self.exchange, None
+        if exchange is not None:
+            answered = exchange.answered
+            exchange.abandoned()
+            if answered:
+                self.abort()
+                return
+        self.keep = False
+        status, headers, body = self.edge.engine.render(refusal, None)
+        self.edge.watch.unread(self.peer, refusal)
+        self.write(own_answer(status, headers, body, self.edge.date, keep=False))
+        self._close()
+
+    def _close(self) -> None:
+        """Close, but let the client read what was sent: a reset would destroy it."""
+        if self.closing:
+            return
+        self.closing = True
+        self._body_bytes = 0
+        self.resume_reading()
+        if self.reader is None or not self.transport.can_write_eof():
+            self.transport.close()
+            return
+        self.transport.write_eof()
+        self.deadline = self.edge.now + _LINGER
+
+    def abort(self) -> None:
+        """Close at once."""
+        self.closing = True
+        self.transport.abort()
+
+    # ------------------------------------------------------------------ time
+
+    def sweep(self, now: float) -> None:
+        """End what has waited for too long.
+
+        Arguments:
+            now: loop time in seconds.
+        """
+        table = self.edge.table
+        if self._writing_since and now - self._writing_since > table.write_timeout:
+            self.abort()
+            return
+        exchange = self.exchange
+        if exchange is not None and exchange.deadline and now > exchange.deadline:
+            exchange.timed_out()
+            return
+        if self.reader is not None and exchange is not None and self._too_slow(now):
+            self._broken(_slow("a body below the minimum rate"))
+            return
+        if self.deadline and now > self.deadline:
+            if self.closing or (exchange is None and not self._buffer):
+                self.transport.abort() if self.closing else self._close()
+            else:
+                self._broken(_slow("the request did not arrive whole in time"))
+
+    def _too_slow(self, now: float) -> bool:
+        elapsed = now - self._body_since - _RATE_GRACE
+        return elapsed > 0 and not self._paused and self._body_bytes < elapsed * self.edge.table.min_body_rate
+
+    def drain(self) -> None:
+        """Close now if idle, else after the answer that is pending."""
+        self.keep = False
+        if self.exchange is None and self.reader is None and not self._buffer:
+            self._close()
+
+
+def _slow(reason: str) -> Refusal:
+    return Refusal("request-timeout", RULE, reason=reason, remedy="send faster, or raise the timeouts", close=True)
+
+
+def _reader(length: int | None) -> BodyReader | None:
+    if length == 0:
+        return None
+    return ChunkedBody() if length is None else SizedBody(length)
+
+

@@ -1,0 +1,148 @@
+"""What all connections of a worker share: the engine in force, pools to the upstreams, the coarse clock, the counters."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+import time
+from collections.abc import Callable, Coroutine
+from email.utils import formatdate
+from pathlib import Path
+from typing import Any, Final
+
+from sixfold.decision import Refusal
+from sixfold.engine import Engine
+from sixfold.layers.encryption.check import plain_http
+from sixfold.layers.encryption.tls import client_context
+from sixfold.policy.document import Gateway
+from sixfold.proxy.downstream import Downstream
+from sixfold.proxy.upstream import Pool, parse_target
+from sixfold.watch import Watch
+
+TICK: Final = 0.25  # seconds between two looks at the deadlines
+_LOG: Final = logging.getLogger("sixfold.proxy")
+
+
+class Edge:
+    """Shared by all connections.
+
+    Arguments:
+        engine: in force from now on; `adopt` swaps it.
+        watch: is told what was decided.
+        plain: this listener answers in clear, and only with a refusal.
+    """
+
+    def __init__(self, engine: Engine, watch: Watch, *, plain: bool = False) -> None:
+        self.watch = watch
+        self.plain = plain
+        self.connections: set[Downstream] = set()
+        self.addresses: dict[str, int] = {}
+        self.draining = False
+        self.now = time.monotonic()
+        self.date = b""
+        self.room: Callable[[], None] | None = None  # called when a connection has ended
+        self._pools: dict[str | None, Pool] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self.engine: Engine
+        self.table: Gateway
+        self.adopt(engine)
+        self._tick_date()
+
+    def adopt(self, engine: Engine) -> None:
+        """Judge by this engine from the next request on; requests under way end under the old one."""
+        table = engine.policy.document.gateway
+        pools = self._make_pools(engine, table)
+        old, self._pools = self._pools, pools
+        self.engine = engine
+        self.table = table
+        for key, pool in old.items():
+            if pools.get(key) is not pool:
+                pool.close()
+
+    def _make_pools(self, engine: Engine, table: Gateway) -> dict[str | None, Pool]:
+        authority = Path(engine.policy.folder, table.upstream_ca) if table.upstream_ca else None
+        context: ssl.SSLContext | None = None
+        pools: dict[str | None, Pool] = {}
+        urls: dict[str | None, str] = {None: table.upstream}
+        urls.update({one.upstream: one.upstream for one in engine.policy.operations if one.upstream})
+        for key, url in urls.items():
+            target = parse_target(url)
+            if target.tls and context is None:
+                context = client_context(authority)
+            kept = self._pools.get(key)
+            if kept is not None and kept.target == target and not target.tls:
+                pools[key] = kept
+                continue
+            pools[key] = Pool(
+                target, limit=table.upstream_connections, connect_timeout=table.connect_timeout, context=context
+            )
+            pools[key].now = self.now
+        return pools
+
+    def pool(self, upstream: str | None) -> Pool:
+        """Return the pool of a route's upstream; None is the policy's."""
+        return self._pools[upstream]
+
+    def plain_refusal(self) -> Refusal:
+        """Return the answer of the port that speaks no TLS (TLS-10)."""
+        return plain_http(self.engine.policy.rule("encryption.plain_listen"))
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run a coroutine beside the protocol callbacks."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def bug(self, problem: BaseException) -> None:
+        """Tell the log about a failure of our own; the request is refused elsewhere."""
+        _LOG.error("a bug while judging a request", exc_info=problem)
+
+    # ------------------------------------------------------------------ connections
+
+    def opened(self, connection: Downstream) -> None:
+        """Count a new connection."""
+        self.connections.add(connection)
+        address = connection.peer.address
+        self.addresses[address] = self.addresses.get(address, 0) + 1
+
+    def closed(self, connection: Downstream) -> None:
+        """Forget a connection."""
+        self.connections.discard(connection)
+        address = connection.peer.address
+        left = self.addresses.get(address, 1) - 1
+        if left:
+            self.addresses[address] = left
+        else:
+            self.addresses.pop(address, None)
+        if self.room is not None:
+            self.room()
+
+    # ------------------------------------------------------------------ time
+
+    def tick(self) -> None:
+        """Look at all deadlines; called every `TICK` seconds. No request pays for a timer of its own."""
+        now = self.now = time.monotonic()
+        for connection in [*self.connections]:
+            connection.sweep(now)
+        for pool in self._pools.values():
+            pool.sweep(now)
+        self._tick_date()
+
+    def _tick_date(self) -> None:
+        self.date = formatdate(usegmt=True).encode()
+
+    def drain(self) -> None:
+        """Let what runs end, take nothing new."""
+        self.draining = True
+        for connection in [*self.connections]:
+            connection.drain()
+
+    def close(self) -> None:
+        """End everything now."""
+        for connection in [*self.connections]:
+            connection.abort()
+        for pool in self._pools.values():
+            pool.close()
+
+
