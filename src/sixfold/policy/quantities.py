@@ -31,5 +31,5 @@ def _parse(text: str, units: dict[str, float] | dict[str, int], what: str, allow
     match = _QUANTITY.fullmatch(text.strip())
     unit = match[2].lower() if match else None
     if match is None or unit not in units:
-        raise ValueError(f"`{text}` is not a {what}; write {allowed}")
+        raise ValueError(f"not a {what}; write {allowed}")
     return float(match[1]) * units[unit]
