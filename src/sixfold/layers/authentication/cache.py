@@ -1,16 +1,40 @@
-"""A bounded map that forgets what was not used for long, at the cost of one look-up per hit."""
+"""Credentials that were verified before: bounded, keyed by the whole of it, checked again at each hit."""
 
 from __future__ import annotations
 
-from typing import Generic, TypeVar
+from typing import NamedTuple, Protocol
 
-V = TypeVar("V")
+from sixfold.identity import Identity
 
 
-class Cache(Generic[V]):
-    """Two generations: what is used moves into the young one; when that is full, it becomes the old one.
+class Source(Protocol):
+    """What vouches for a credential: the key ring of an issuer, or the store of API keys.
 
-    Nothing is ordered or counted per hit, and memory is bounded whatever callers send.
+    `generation` changes whenever something was withdrawn; from `usable_until` (microseconds since the epoch)
+    on nothing counts.
+    """
+
+    @property
+    def generation(self) -> int: ...
+
+    @property
+    def usable_until(self) -> int: ...
+
+
+class Entry(NamedTuple):
+    """A caller, and what a hit must check again."""
+
+    identity: Identity
+    until: int
+    source: Source
+    generation: int
+
+
+class Cache:
+    """Verified credentials, in two halves: what is used moves into the young one; when full, that turns old.
+
+    So nothing is ordered or counted per hit, and memory is bounded whatever callers send. Only verified
+    credentials get in.
 
     Arguments:
         size: most entries kept, 0 for none.
@@ -20,25 +44,44 @@ class Cache(Generic[V]):
 
     def __init__(self, size: int) -> None:
         self._half = (size + 1) // 2
-        self._young: dict[bytes, V] = {}
-        self._old: dict[bytes, V] = {}
+        self._young: dict[bytes, Entry] = {}
+        self._old: dict[bytes, Entry] = {}
 
-    def get(self, key: bytes) -> V | None:
-        """Return a value, or None."""
-        value = self._young.get(key)
-        if value is None and key in self._old:
-            value = self._old.pop(key)
-            self.put(key, value)
-        return value
+    def get(self, credential: bytes, now: int) -> Identity | None:
+        """Return the caller, or None if the credential is not known or must be verified again.
 
-    def put(self, key: bytes, value: V) -> None:
-        """Keep a value."""
-        if self._half == 0:
-            return
+        Arguments:
+            credential: the whole header value.
+            now: microseconds since the epoch.
+        """
+        entry = self._young.get(credential)
+        if entry is None:
+            entry = self._old.pop(credential, None)
+            if entry is None:
+                return None
+            self._keep(credential, entry)
+        identity, until, source, generation = entry
+        if now >= until or generation != source.generation or now >= source.usable_until:
+            return None
+        return identity
+
+    def put(self, credential: bytes, identity: Identity, until: int, source: Source) -> None:
+        """Keep a caller.
+
+        Arguments:
+            credential: the whole header value.
+            identity: who it is.
+            until: microseconds since the epoch.
+            source: what vouches for it, in its present generation.
+        """
+        if self._half:
+            self._keep(credential, Entry(identity, until, source, source.generation))
+
+    def _keep(self, credential: bytes, entry: Entry) -> None:
         if len(self._young) >= self._half:
             self._old = self._young
             self._young = {}
-        self._young[key] = value
+        self._young[credential] = entry
 
     def __len__(self) -> int:
         return len(self._young) + len(self._old)

@@ -1,4 +1,4 @@
-"""`WWW-Authenticate` (RFC 6750 section 3, RFC 9728 section 5.1) and the protected resource metadata (RFC 9728).
+"""`WWW-Authenticate` (RFC 6750 section 3) and the protected resource metadata (RFC 9728).
 
 Headers are built when the policy is loaded; a refusal only picks one.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Final, NamedTuple
+from typing import Final
 from urllib.parse import urlsplit
 
 import orjson
@@ -17,23 +17,12 @@ from sixfold.policy.model import Operation, Policy
 
 WELL_KNOWN: Final = "/.well-known/oauth-protected-resource"
 _SCOPE: Final = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")  # RFC 6749 appendix A.4
+_RETRY: Final = b"5"  # seconds; see `jwks.IMPATIENCE`
 _LOOPBACK: Final = frozenset(("localhost", "127.0.0.1", "::1"))
 
 
-class Challenge(NamedTuple):
-    """The headers of every 400 and 401 that one set of scopes can lead to.
-
-    Arguments:
-        bare: no credential was sent, so nothing is said to be wrong (RS-18).
-        errors: by refusal code; a bad token is `invalid_token` (RS-19), two credentials are `invalid_request`.
-    """
-
-    bare: Headers
-    errors: Mapping[str, Headers]
-
-
 class Challenger:
-    """Builds the challenges of a policy; operations that need the same scopes share one.
+    """Builds the headers of refusals; operations that need the same scopes share them.
 
     Arguments:
         resource: the API's own URL, or None.
@@ -42,54 +31,51 @@ class Challenger:
     """
 
     def __init__(self, resource: str | None, *, tokens: bool, key_header: str) -> None:
-        self._metadata = f'resource_metadata="{metadata_url(resource)}"' if resource else ""
+        self._metadata = f', resource_metadata="{metadata_url(resource)}"' if resource else ""
         self._tokens = tokens or not key_header
-        self._key = (
-            ((b"www-authenticate", f'ApiKey realm="api", header="{key_header}"'.encode()),)
-            if key_header
-            else ()
-        )
-        self._made: dict[str, Challenge] = {}
+        # No scheme is registered for API keys, yet a 401 needs a challenge (RFC 9110 section 15.5.2).
+        self._keys = _header(f'ApiKey realm="api", header="{key_header}"') if key_header else ()
+        self._made: dict[str, Mapping[str, Headers]] = {}
 
-    def challenge(self, operation: Operation) -> Challenge:
-        """Return the challenge of an operation."""
+    def challenge(self, operation: Operation) -> Mapping[str, Headers]:
+        """Return the headers of each refusal of this layer, by code."""
         scope = " ".join(sorted(_scopes(operation)))
-        made = self._made.get(scope)
-        if made is None:
-            made = self._made[scope] = self._build(scope)
-        return made
+        if scope not in self._made:
+            codes = (code for code, row in CODES.items() if row.layer == "authentication")
+            self._made[scope] = {code: self._headers(code, scope) for code in codes}
+        return self._made[scope]
 
-    def _build(self, scope: str) -> Challenge:
-        bare = self._bearer(scope=scope) + self._key
-        errors: dict[str, Headers] = {}
-        for code, row in CODES.items():
-            if row.layer != "authentication":
-                continue
-            if code == "credentials-missing" or code.startswith("api-key-"):
-                errors[code] = bare
-            elif code == "credentials-ambiguous":
-                errors[code] = self._bearer(error="invalid_request", error_description=row.title) + self._key
-            elif row.status == 401:
-                errors[code] = (
-                    self._bearer(error="invalid_token", error_description=row.title, scope=scope) + self._key
-                )
-            else:
-                errors[code] = ((b"retry-after", b"5"),)
-        return Challenge(bare, errors)
+    def _headers(self, code: str, scope: str) -> Headers:
+        row = CODES[code]
+        if row.status == 503:
+            return ((b"retry-after", _RETRY),)
+        error = "invalid_token"  # RS-19
+        if code == "credentials-missing" or code.startswith("api-key-"):
+            error = ""  # no token was sent, so nothing is said to be wrong with it (RS-18)
+        elif code == "credentials-ambiguous":
+            error, scope = "invalid_request", ""
+        described = row.title if error else ""
+        return self._bearer(error=error, error_description=described, scope=scope) + self._keys
 
     def _bearer(self, **parameters: str) -> Headers:
         if not self._tokens:
             return ()
-        parts = ['realm="api"', *(f'{name}="{value}"' for name, value in parameters.items() if value)]
-        if self._metadata:
-            parts.append(self._metadata)
-        return ((b"www-authenticate", ("Bearer " + ", ".join(parts)).encode("ascii")),)
+        said = "".join(f', {name}="{value}"' for name, value in parameters.items() if value)
+        return _header(f'Bearer realm="api"{said}{self._metadata}')
+
+
+def _header(challenge: str) -> Headers:
+    return ((b"www-authenticate", challenge.encode("ascii")),)
 
 
 def _scopes(operation: Operation) -> Iterable[str]:
-    """Return what the first alternative of `require` asks for; roles (`@name`) cannot be asked of an issuer."""
+    """Return the scopes of the first alternative of `require`; a role (`@name`) cannot be asked for."""
     names: Iterable[str] = operation.require[0] if operation.require else ()
-    return (name for name in names if not name.startswith("@") and _SCOPE.fullmatch(name))
+    return (name for name in names if _is_scope(name))
+
+
+def _is_scope(name: str) -> bool:
+    return not name.startswith("@") and _SCOPE.fullmatch(name) is not None
 
 
 def check_resource(resource: str) -> str:
@@ -122,9 +108,11 @@ def _metadata_path(path: str) -> str:
 
 
 def resource_metadata(policy: Policy) -> tuple[str, bytes] | None:
-    """Return path and JSON of the protected resource metadata (RFC 9728 section 2), or None without a `resource`.
+    """Return path and JSON of the protected resource metadata (RFC 9728 section 2), or None without a
+    `resource`.
 
-    `resource` is the configured text, character by character: clients compare it with the URL they asked (PRM-01).
+    `resource` is the configured text, character by character: clients compare it with the URL they asked
+    (PRM-01).
     """
     authentication = policy.document.authentication
     if authentication.resource is None:
@@ -133,7 +121,7 @@ def resource_metadata(policy: Policy) -> tuple[str, bytes] | None:
     if servers := [issuer.issuer for issuer in authentication.issuers]:
         document["authorization_servers"] = servers
     names = {name for operation in policy.operations for names in operation.require for name in names}
-    if scopes := sorted(name for name in names if not name.startswith("@") and _SCOPE.fullmatch(name)):
+    if scopes := sorted(filter(_is_scope, names)):
         document["scopes_supported"] = scopes
     document["bearer_methods_supported"] = ["header"]
     return _metadata_path(urlsplit(authentication.resource).path), orjson.dumps(document)

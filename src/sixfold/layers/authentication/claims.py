@@ -1,7 +1,7 @@
 """Claim mapping: where an issuer keeps scopes, roles, tenant, client and subject, compiled to functions.
 
-Each provider has its own places (`realm_access.roles`, `cognito:groups`, `scp`); the policy names them once, and from
-then on all layers see one `Identity`.
+Each provider has its own places (`realm_access.roles`, `cognito:groups`, `scp`); the policy names them once,
+and from then on all layers see one `Identity`.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def mapper(mapping: ClaimMapping) -> Callable[[Claims, str, int], Identity]:
 
 
 def _finder(paths: str | list[str]) -> Callable[[Claims], tuple[str, Any]]:
-    """Return a function that finds (path, value) of the first path that is there; (first path, None) if none is."""
+    """Return a function that finds (path, value) of the first path there is, else (first path, None)."""
     chosen = (paths,) if isinstance(paths, str) else tuple(paths)
 
     def find(claims: Claims) -> tuple[str, Any]:
@@ -65,7 +65,7 @@ def _finder(paths: str | list[str]) -> Callable[[Claims], tuple[str, Any]]:
 
 
 def walk(value: Any, path: str) -> Any:
-    """Follow a dotted path into objects. The longest name wins, so that `https://acme.example/roles` is one name."""
+    """Follow a dotted path into objects. The longest name wins: `https://acme.example/roles` is one name."""
     if not isinstance(value, dict):
         return None
     cut = len(path)
@@ -81,7 +81,7 @@ def walk(value: Any, path: str) -> Any:
 
 
 def _names(path: str, value: Any, *, split: bool) -> frozenset[str]:
-    """Read scopes (`split`: a string separates them by blanks, RFC 8693 section 4.2) or roles (a string is one role)."""
+    """Read scopes (`split`: a string separates them by blanks, RFC 8693 section 4.2), or roles."""
     if value is None:
         return frozenset()
     if isinstance(value, str):
@@ -120,5 +120,6 @@ def kind(value: Any) -> str:
 
 
 _KINDS: Final = {
-    bool: "a boolean", int: "a number", float: "a number", str: "a string", list: "an array", dict: "an object",
+    bool: "a boolean", int: "a number", float: "a number", str: "a string", list: "an array",
+    dict: "an object",
 }  # fmt: skip

@@ -1,7 +1,9 @@
-"""The strict check of the JWS compact form, before any key is looked at (RFC 7515 section 7.1, RFC 8725bis section 3.14).
+"""The strict check of the JWS compact form, before any key is looked at (RFC 7515 section 7.1, RFC 8725bis
+section 3.14).
 
-One token has one spelling: what could be written in two ways is refused here, so that nothing behind this file ever
-reads a token differently from the issuer. No library is asked; the JSON form (RFC 7515 section 7.2) is not known at all.
+One token has one spelling: what could be written in two ways is refused here, so that nothing behind this
+file ever reads a token differently from the issuer. No library is asked; the JSON form (RFC 7515 section 7.2)
+is not known at all.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ from __future__ import annotations
 import binascii
 import json
 import re
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 
 import orjson
 
@@ -19,7 +21,6 @@ _PADDING: Final = (b"", b"", b"==", b"=")
 # The last character of a part whose length is 2 or 3 mod 4 carries 4 or 2 unused bits, which must be zero.
 _LAST: Final = {2: frozenset(b"AQgw"), 3: frozenset(b"AEIMQUYcgkosw048")}
 _MAX_DEPTH: Final = 16
-_NESTING: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
 
 
 class Malformed(ValueError):
@@ -55,6 +56,7 @@ def split(token: bytes, limit: int) -> Parts:
     """Take a token into its three parts.
 
     Arguments:
+        token: as received, without the scheme.
         limit: largest token in bytes.
 
     Raises:
@@ -110,24 +112,26 @@ def read_object(raw: bytes, where: str) -> dict[str, Any]:
     """Read one JSON object that can be read in one way only.
 
     Arguments:
+        raw: the decoded bytes.
         where: what is read ("header", "payload"), for the message.
 
     Raises:
         Malformed: not UTF-8, not JSON, no object, nested too deep, a member twice, NaN or Infinity (RS-12).
     """
-    if raw.count(b"{") + raw.count(b"[") > _MAX_DEPTH and _depth(raw) > _MAX_DEPTH:
-        raise Malformed(f"the {where} is nested deeper than {_MAX_DEPTH}")
     try:
         value = orjson.loads(raw)
     except orjson.JSONDecodeError:
         raise Malformed(f"the {where} is not strict JSON in UTF-8") from None
     if type(value) is not dict:
         raise Malformed(f"the {where} is not a JSON object")
-    # orjson keeps the last of two equal members. A text that comes out byte for byte as it went in cannot have held
-    # two; the others (blanks, escapes, unusual numbers) are read again by the parser that shows each pair.
+    if raw.count(b"{") + raw.count(b"[") > _MAX_DEPTH and _too_deep(value):
+        raise Malformed(f"the {where} is nested deeper than {_MAX_DEPTH}")
+    # orjson keeps the last of two equal members. A text that comes out byte for byte as it went in cannot
+    # have held two; the others (blanks, escapes, unusual numbers) are read again by the parser that shows
+    # each pair.
     if orjson.dumps(value) != raw:
         value = json.loads(raw, object_pairs_hook=lambda pairs: _members(pairs, where))
-    return value
+    return cast("dict[str, Any]", value)
 
 
 def _members(pairs: list[tuple[str, Any]], where: str) -> dict[str, Any]:
@@ -137,17 +141,11 @@ def _members(pairs: list[tuple[str, Any]], where: str) -> dict[str, Any]:
     return members
 
 
-def _depth(raw: bytes) -> int:
-    """Return how deep brackets nest outside strings."""
-    depth = deepest = 0
-    for match in _NESTING.finditer(raw):
-        sign = match[0]
-        if sign in (b"{", b"["):
-            depth += 1
-            deepest = max(deepest, depth)
-        elif sign in (b"}", b"]"):
-            depth -= 1
-    return deepest
+def _too_deep(value: Any, left: int = _MAX_DEPTH) -> bool:
+    if not isinstance(value, dict | list):
+        return False
+    inner = value.values() if isinstance(value, dict) else value
+    return left == 0 or any(_too_deep(item, left - 1) for item in inner)
 
 
 def _wrong_form(token: bytes) -> str:

@@ -1,4 +1,5 @@
-"""Developer keys: one ES256 key per user, kept between runs, so that a token on the screen works tomorrow as well.
+"""Developer keys: one ES256 key per user, kept between runs, so that a token on the screen works tomorrow as
+well.
 
 For loopback only; a face that serves other addresses refuses `issuer = "dev"`.
 """
@@ -100,6 +101,9 @@ class DevKeys:
         """Return a signed access token (RFC 9068 section 2).
 
         Arguments:
+            subject: `sub`.
+            scopes: `scope`.
+            roles: `roles`, left out if there are none.
             audience: `[authentication] audience` of the policy it is for.
             lifetime: seconds.
             now: microseconds since the epoch.
@@ -113,7 +117,8 @@ class DevKeys:
         seconds = now // 1_000_000
         payload: dict[str, Any] = {
             "iss": DEV_ISSUER, "sub": subject, "aud": audience, "iat": seconds, "exp": seconds + lifetime,
-            "jti": secrets.token_urlsafe(20), "client_id": "sixfold-dev", "scope": " ".join(scopes), **(claims or {}),
+            "jti": secrets.token_urlsafe(20), "client_id": "sixfold-dev", "scope": " ".join(scopes),
+            **(claims or {}),
         }  # fmt: skip
         if names := list(roles):
             payload["roles"] = names
@@ -123,7 +128,7 @@ class DevKeys:
 
 
 def _create(folder: Path, file: Path) -> None:
-    """Write a new key aside and link it into place: of two processes that start at once, one wins and both load it."""
+    """Write a new key aside and link it into place: of two processes that start at once, one wins."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder.chmod(0o700)
     pem = ec.generate_private_key(ec.SECP256R1()).private_bytes(

@@ -1,4 +1,4 @@
-"""Getting a key set: the only I/O of this layer, and never on the request path of a known key (JWKS-01, F-30)."""
+"""Getting a key set: the only I/O of this layer, never on the path of a known key (JWKS-01, F-30)."""
 
 from __future__ import annotations
 
@@ -37,6 +37,7 @@ async def get(url: str, context: ssl.SSLContext) -> bytes:
 
     Arguments:
         url: as the policy says it, already checked; never from a token.
+        context: TLS context.
 
     Raises:
         Failed: whatever went wrong.

@@ -1,7 +1,9 @@
-"""Verification keys: a JSON Web Key (RFC 7517, RFC 7518 section 6, RFC 8037) compiled into what it may verify.
+"""Verification keys: a JSON Web Key (RFC 7517, RFC 7518 section 6, RFC 8037) compiled into what it may
+verify.
 
-A key fits an algorithm if, and only if, `Key.verifiers` holds that algorithm: `kty`, `crv`, `use`, `key_ops`, `alg` and
-strength were all decided when the key was loaded (RS-02, RS-13), so nothing is left to get wrong per token.
+A key fits an algorithm if, and only if, `Key.verifiers` holds that algorithm: `kty`, `crv`, `use`, `key_ops`,
+`alg` and strength were all decided when the key was loaded (RS-02, RS-13), so nothing is left to get wrong
+per token.
 """
 
 from __future__ import annotations
@@ -58,8 +60,8 @@ def load(jwk: Any) -> Key:
     """Compile one public JWK.
 
     Raises:
-        Unusable: a symmetric or private key, another use than signatures, an unknown type, a weak key, a point that
-            is not on its curve (RS-03, RS-13, F-24, F-31).
+        Unusable: a symmetric or private key, another use than signatures, an unknown type, a weak key, a
+            point that is not on its curve (RS-03, RS-13, F-24, F-31).
     """
     if not isinstance(jwk, dict):
         raise Unusable("not an object")

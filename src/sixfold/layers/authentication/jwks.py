@@ -1,7 +1,7 @@
 """Key sets of issuers (RFC 7517 section 5): read on the hot path, refreshed behind it. They outlive policies.
 
-A ring keeps the last good keys while its issuer is down (JWKS-03), is asked for at most once per interval however many
-unknown key ids arrive (JWKS-02), and by one fetch at a time (JWKS-04).
+A ring keeps the last good keys while its issuer is down (JWKS-03), is asked for at most once per interval
+however many unknown key ids arrive (JWKS-02), and by one fetch at a time (JWKS-04).
 """
 
 from __future__ import annotations
@@ -66,13 +66,13 @@ class Source(NamedTuple):
 class KeyRing:
     """The keys of one issuer.
 
-    `generation` changes whenever a key is dropped or altered: what an earlier generation verified must be verified
-    again. From `usable_until` (microseconds since the epoch) on, no key counts.
+    `generation` changes whenever a key is dropped or altered: what an earlier generation verified must be
+    verified again. From `usable_until` (microseconds since the epoch) on, no key counts.
     """
 
     __slots__ = (
-        "_by_kid", "_material", "asked_at", "failure", "fetched_at", "flight", "generation", "ignored", "keys", "source",
-        "usable_until",
+        "_by_kid", "_material", "asked_at", "failure", "fetched_at", "flight", "generation", "ignored",
+        "keys", "source", "usable_until",
     )  # fmt: skip
 
     def __init__(self, source: Source, keys: Iterable[Key] = ()) -> None:
@@ -94,6 +94,7 @@ class KeyRing:
 
         Arguments:
             kid: of the token, "" if it names none; then exactly one key must fit (KEY-01).
+            alg: of the token, already known to be on the issuer's list.
             now: microseconds since the epoch.
         """
         if now >= self.usable_until:
@@ -101,21 +102,24 @@ class KeyRing:
             return Missing(
                 "keys-unavailable", reason, "check `jwks` of this issuer and the network to it", True
             )
-        candidates = self._by_kid.get(kid, ()) if kid else self.keys
+        by_name = kid and not self.source.secret  # a secret has no name
+        candidates = self._by_kid.get(kid, ()) if by_name else self.keys
         fitting = [key.verifiers[alg] for key in candidates if alg in key.verifiers]
         if len(fitting) == 1:
             return fitting[0]
         return self._missing(kid, alg, len(candidates), len(fitting))
 
     def may_ask(self, now: int) -> bool:
-        """Return whether the issuer may be asked again at this time (microseconds since the epoch)."""
+        """Return whether a question may help at this time (microseconds since the epoch), or is under way."""
+        if self.flight is not None:
+            return True
         if not (self.source.url or self.source.file):
             return False
         wait = COOLDOWN if now < self.usable_until else IMPATIENCE
         return self.asked_at is None or now - self.asked_at >= wait
 
     def due(self, now: int) -> bool:
-        """Return whether it is time to refresh in the background, long before the keys cannot be used any longer."""
+        """Return whether to refresh in the background: long before the keys cannot be used any longer."""
         return now - self.fetched_at >= self.source.refresh and self.may_ask(now)
 
     def accept(self, document: bytes, now: int) -> None:
@@ -148,7 +152,7 @@ class KeyRing:
                 "token-key",
                 f"{which} and {fitting} keys fit {alg}",
                 "every key needs a `kid` of its own",
-                not kid,
+                False,
             )
         if kid and candidates:
             return Missing(
@@ -191,7 +195,8 @@ def parse(document: bytes) -> tuple[tuple[Key, ...], frozenset[bytes], tuple[str
 
 
 class KeyRings:
-    """The rings of all issuers of a policy. A reload makes new ones that share every ring whose source is unchanged.
+    """The rings of all issuers of a policy. A reload makes new ones that share every ring whose source is
+    unchanged.
 
     Arguments:
         rings: by issuer.
@@ -218,16 +223,20 @@ class KeyRings:
         """Make the rings of a policy. Key files are read at once, URLs when they are first needed or due.
 
         Arguments:
+            policy: compiled.
+            allow_http: see the class.
+            context: see the class.
             dev: the developer keys for `issuer = "dev"`; None takes this user's own.
 
         Raises:
-            RuleError: a key source that cannot be used: a URL that is not https, a file without usable keys, a short
-                secret (JWKS-01, F-24, F-30).
+            RuleError: a key source that cannot be used: a URL that is not https, a file without usable keys,
+                a short secret (JWKS-01, F-24, F-30).
         """
         return cls({}, allow_http=allow_http, context=context).adopt(policy, dev=dev)
 
     def adopt(self, policy: Policy, *, dev: DevKeys | None = None) -> KeyRings:
-        """Return the rings of another policy, sharing those whose source is the same. `self` goes on unchanged.
+        """Return the rings of another policy, sharing those whose source is the same. `self` goes on
+        unchanged.
 
         Raises:
             RuleError: see `for_policy`.
@@ -251,7 +260,8 @@ class KeyRings:
         return iter(self._rings.values())
 
     def due(self, now: int) -> list[str]:
-        """Return the issuers to refresh now; a face's ticker calls this every few seconds, and first at start.
+        """Return the issuers to refresh now; a face's ticker calls this every few seconds, and first at
+        start.
 
         Arguments:
             now: microseconds since the epoch.
@@ -262,6 +272,7 @@ class KeyRings:
         """Answer the need `KeySet(issuer, kid)`: fetch the keys, unless that was just done or is under way.
 
         Arguments:
+            issuer: of the policy.
             kid: the missing key id; it never chooses what is fetched.
             now: microseconds since the epoch.
 

@@ -1,7 +1,7 @@
 """Access tokens as JWT (RFC 9068 section 4, RFC 8725bis, RFC 7519).
 
-Everything that needs no key is checked first, so that a token which cannot pass costs no signature and asks no issuer
-for keys. What a token says about itself chooses nothing but the row of the policy it must meet.
+Everything that needs no key is checked first, so that a token which cannot pass costs no signature and asks
+no issuer for keys. What a token says about itself chooses nothing but the row of the policy it must meet.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from sixfold.decision import Rule
 from sixfold.identity import Identity
 from sixfold.layers.authentication.claims import BadClaim, kind
 from sixfold.layers.authentication.compact import Malformed, decode, read_object, split
+from sixfold.layers.authentication.invalid import Invalid
 from sixfold.layers.authentication.jwk import Verify
 from sixfold.layers.authentication.rules import IssuerRules, media_type
 from sixfold.layers.authentication.words import expected, shown, span
@@ -25,21 +26,12 @@ _HEADERS_KEPT: Final = 256
 # Claims of other kinds of JWT. They count only for an issuer that does not say `at+jwt` (RS-06, JWT-05).
 _MARKS: Final[Mapping[str, str]] = {
     "nonce": "an ID token", "at_hash": "an ID token", "c_hash": "an ID token", "s_hash": "an ID token",
-    "events": "a logout token or security event", "htm": "a DPoP proof", "htu": "a DPoP proof", "ath": "a DPoP proof",
-    "redirect_uri": "a request object", "response_type": "a request object", "token_introspection": "an introspection",
+    "events": "a logout token or security event", "htm": "a DPoP proof", "htu": "a DPoP proof",
+    "ath": "a DPoP proof",
+    "redirect_uri": "a request object", "response_type": "a request object",
+    "token_introspection": "an introspection answer",
 }  # fmt: skip
 _ACCESS_WORDS: Final = frozenset(("bearer", "at+jwt", "jwt", "access"))  # of the claims `typ` and `token_use`
-
-
-class Invalid(Exception):
-    """A token that is refused: refusal code, private reason, remedy, and the rule it broke."""
-
-    def __init__(self, code: str, reason: str, remedy: str, rule: Rule) -> None:
-        super().__init__(reason)
-        self.code = code
-        self.reason = reason
-        self.remedy = remedy
-        self.rule = rule
 
 
 class Header(NamedTuple):
@@ -73,8 +65,8 @@ class Tokens:
     Arguments:
         issuers: by issuer identifier.
         limit: largest token in bytes.
-        leeway: microseconds that `nbf` and `iat` may lie ahead. `exp` has none: RFC 9068 section 4 permits a little,
-            but a token that is over is refused to the second, as the holder was promised.
+        leeway: microseconds that `nbf` and `iat` may lie ahead. `exp` has none: RFC 9068 section 4 permits a
+            little, but a token that is over is refused to the second, as the holder was promised.
         rule: for what belongs to no issuer.
     """
 
@@ -89,6 +81,7 @@ class Tokens:
         """Check all of a token but its signature.
 
         Arguments:
+            token: the bytes after `Bearer `.
             now: microseconds since the epoch.
 
         Raises:
@@ -185,7 +178,7 @@ def confirm(candidate: Candidate, verify: Verify) -> Identity:
 
 
 def _check_kind(typ: str, claims: dict[str, Any], rules: IssuerRules) -> None:
-    """Refuse what is no access token (RS-06, JWT-05), and what is bound to a key that we cannot check (RS-15)."""
+    """Refuse what is no access token (RS-06, JWT-05) or is bound to a key that cannot be checked (RS-15)."""
     if (typ or "jwt") not in rules.typ:
         found = f"`typ` is {shown(typ)}" if typ else "`typ` is missing"
         raise Invalid(
@@ -214,7 +207,7 @@ def _check_marks(claims: dict[str, Any], rules: IssuerRules) -> None:
             mark = f"`{name}` with a word for another kind of token"
     if mark:
         raise Invalid(
-            "token-type", f"the token has {mark}", "send the access token, not another token of the same issuer",
+            "token-type", f"the token has {mark}", "send the access token, not another of this issuer",
             rules.rules["typ"],
         )  # fmt: skip
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from sixfold.decision import Mode, Rule
+from sixfold.decision import Headers, Mode, Rule
 from sixfold.identity import Identity
-from sixfold.layers.authentication.challenge import Challenge, Challenger, check_resource
+from sixfold.layers.authentication.challenge import Challenger, check_resource
 from sixfold.layers.authentication.claims import mapper
 from sixfold.policy.document import ClaimMapping, Issuer
 from sixfold.policy.model import Operation, Policy, weaker
@@ -42,7 +42,8 @@ class IssuerRules:
         algorithms: allow-list (RS-01).
         typ: media types in lower case without `application/`; "jwt" stands for an absent `typ` as well.
         audience: a token must be for one of these (RS-08).
-        client_as_audience: `client_id` stands in for a missing `aud` (Amazon Cognito's access tokens have none).
+        client_as_audience: `client_id` stands in for a missing `aud` (Amazon Cognito's access tokens have
+            none).
         identity: claims, issuer, expiry in microseconds to Identity; raises `BadClaim`.
         rules: where each key stands: "issuer", "algorithms", "typ", "audience", "claims", "jwks".
     """
@@ -62,13 +63,14 @@ class Demand(NamedTuple):
     Arguments:
         open: without a credential the caller is ANONYMOUS.
         off: nothing is checked here at all.
+        challenge: headers of each refusal, by code.
         rule: where the operation says so.
     """
 
     open: bool
     off: bool
     mode: Mode
-    challenge: Challenge
+    challenge: Mapping[str, Headers]
     rule: Rule
 
 
@@ -76,7 +78,8 @@ def compile_issuers(policy: Policy) -> dict[str, IssuerRules]:
     """Compile the issuers of a policy.
 
     Raises:
-        RuleError: no audience at all, an algorithm that does not fit the kind of key, an issuer that stands twice.
+        RuleError: no audience at all, an algorithm that does not fit the kind of key, an issuer that stands
+            twice.
     """
     table = policy.document.authentication
     common = _names(table.audience)
@@ -179,7 +182,7 @@ def _demand(operation: Operation, table_mode: Mode, challenger: Challenger) -> D
 
 
 def media_type(name: str) -> str:
-    """Return a `typ` in the form it is compared: lower case, without `application/` (RFC 7515 section 4.1.9)."""
+    """Return a `typ` as it is compared: lower case, without `application/` (RFC 7515 section 4.1.9)."""
     return name.lower().removeprefix("application/")
 
 

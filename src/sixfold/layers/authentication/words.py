@@ -1,4 +1,4 @@
-"""How reasons show what a token says of itself: `aud`, `iss`, `alg`, `typ`, `kid` are no secrets, but never trusted text."""
+"""How reasons show what a token says of itself: `aud`, `iss`, `alg` are no secrets, nor trusted text."""
 
 from __future__ import annotations
 
