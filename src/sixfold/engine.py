@@ -18,7 +18,7 @@ from sixfold.layers.gateway.identity_header import Signer
 from sixfold.layers.rate_limiting import RateLimiting
 from sixfold.layers.rate_limiting.store import LimitStore
 from sixfold.layers.validation import Validation
-from sixfold.policy.errors import PolicyError
+from sixfold.policy.errors import PolicyError, Problem
 from sixfold.policy.model import Policy
 from sixfold.request import Canonicaliser, Pair, Request, trust
 
@@ -78,9 +78,7 @@ class Engine:
             self.authorization = Authorization(policy)
             self.validation = Validation(policy)
         except ValueError as problem:
-            if isinstance(problem, PolicyError):
-                raise
-            raise PolicyError.single(policy.file, str(problem)) from problem
+            raise PolicyError(Problem(str(problem))) from problem
 
     def check(self, request: Request) -> Flow:
         """Start the flow for a request."""

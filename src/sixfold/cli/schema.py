@@ -1,0 +1,13 @@
+"""`sixfold schema`."""
+
+from __future__ import annotations
+
+from sixfold.cli.talk import show_json
+
+
+def schema() -> int:
+    """Print the JSON Schema of sixfold.toml; editors use it through the line `#:schema sixfold.schema.json`."""
+    from sixfold.policy.schema import schema as policy_schema
+
+    show_json(policy_schema())
+    return 0
