@@ -104,3 +104,8 @@ def _segment_weight(segment: str) -> int:
     if "{" not in segment:
         return 3
     return 1 if _PARAMETER.fullmatch(segment) else 2
+
+
+def parameters(path: str) -> list[str]:
+    """Return the names of a template's parameters."""
+    return _PARAMETER.findall(path)
