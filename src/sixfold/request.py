@@ -49,6 +49,7 @@ _QUERY_BYTES: Final = re.compile(rb"[A-Za-z0-9\-._~!$'()*,:@/?=&\[\]{}|^+%]*")
 _ESCAPE: Final = re.compile(rb"%([0-9A-Fa-f]{2})?")
 _ESCAPE_IN_TEXT: Final = re.compile(r"%[0-9A-Fa-f]{2}")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+_CONTROL_IN_LINES: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _HOST: Final = re.compile(
     rb"(?:[A-Za-z0-9](?:[A-Za-z0-9\-_]{0,62})(?:\.[A-Za-z0-9\-_]{1,63}){0,20}\.?|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?"
 )
@@ -174,8 +175,11 @@ class Request:
         return self._pairs
 
 
-def query_pairs(query: bytes) -> tuple[tuple[str, str], ...]:
+def query_pairs(query: bytes, *, multiline: bool = False) -> tuple[tuple[str, str], ...]:
     """Decode a query or an `application/x-www-form-urlencoded` body.
+
+    Arguments:
+        multiline: tab, line feed and carriage return may stand in it, as people type them into a form.
 
     Raises:
         Malformed: `;`, a broken escape, NUL or another control character, bytes that are not UTF-8.
@@ -186,11 +190,12 @@ def query_pairs(query: bytes) -> tuple[tuple[str, str], ...]:
     for part in query.split(b"&"):
         if part:
             name, _, value = part.partition(b"=")
-            pairs.append((_decode(name.replace(b"+", b" ")), _decode(value.replace(b"+", b" "))))
+            name, value = name.replace(b"+", b" "), value.replace(b"+", b" ")
+            pairs.append((_decode(name), _decode(value, _CONTROL_IN_LINES if multiline else _CONTROL)))
     return tuple(pairs)
 
 
-def _decode(raw: bytes) -> str:
+def _decode(raw: bytes, control: re.Pattern[str] = _CONTROL) -> str:
     """Percent-decode once, as UTF-8, refusing control characters (PATH-01, defence 3.4)."""
     if b"%" in raw:
         raw = _ESCAPE.sub(_byte, raw)
@@ -198,7 +203,7 @@ def _decode(raw: bytes) -> str:
         text = raw.decode("utf-8")
     except UnicodeDecodeError:
         raise Malformed("malformed-target", "bytes that are not UTF-8") from None
-    if _CONTROL.search(text):
+    if control.search(text):
         raise Malformed("malformed-target", "a control character")
     return text
 
