@@ -1,0 +1,1 @@
+"""Where state lives. Each store implements the small protocol that its user declares."""

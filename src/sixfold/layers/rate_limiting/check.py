@@ -1,0 +1,199 @@
+"""Rate limiting's verbs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from sixfold.decision import Refusal
+from sixfold.identity import Identity
+from sixfold.layers.rate_limiting.address import grouping
+from sixfold.layers.rate_limiting.plan import Plan, subjects_of
+from sixfold.layers.rate_limiting.refusals import exceeded, unavailable
+from sixfold.layers.rate_limiting.rules import compile_rules
+from sixfold.layers.rate_limiting.store import Charge, LimitStore, Outcome
+from sixfold.needs import Counters, Need, Unavailable
+from sixfold.policy.model import Operation, Policy
+from sixfold.request import Pair, Request
+
+_ROOM: Final = "rate_limiting"
+
+
+class Ledger:
+    """What was charged for one request.
+
+    Arguments:
+        plan: the limits that applied.
+        charges: one per limit.
+        results: one outcome per charge; empty while `need` is open.
+        need: the question to a store that does not answer at once; its answer goes to `RateLimiting.settle`.
+        refusal: a limit that is exceeded, or None.
+        held: places of concurrency limits, given back by `RateLimiting.release`.
+        store: where they are held.
+    """
+
+    __slots__ = ("charges", "held", "need", "plan", "refusal", "results", "store")
+
+    def __init__(
+        self, plan: Plan, charges: tuple[Charge, ...], store: LimitStore, need: Need | None = None
+    ) -> None:
+        self.plan = plan
+        self.charges = charges
+        self.store = store
+        self.need = need
+        self.results: Sequence[Outcome] = ()
+        self.refusal: Refusal | None = None
+        self.held: tuple[Charge, ...] = ()
+
+
+class _Caller:
+    """What is derived once per credential: its buckets, its tier, and its charges per operation."""
+
+    __slots__ = ("charges", "subjects", "tier")
+
+    def __init__(self, subjects: dict[str, str], tier: str) -> None:
+        self.subjects = subjects
+        self.tier = tier
+        self.charges: dict[int, tuple[Plan, tuple[Charge, ...] | None]] = {}
+
+
+class RateLimiting:
+    """How often.
+
+    Arguments:
+        policy: the compiled policy.
+        store: where counters live.
+        local: counters of this process, for limits with `on_store_failure = "local"`; needed if `store` may fail.
+
+    Raises:
+        ValueError: a limit that cannot be read or cannot work; the text starts with file and line.
+    """
+
+    def __init__(self, policy: Policy, store: LimitStore, local: LimitStore | None = None) -> None:
+        if local is None:
+            if not store.immediate:
+                raise TypeError("a store that can fail needs a local one beside it")
+            local = store
+        table = policy.document.rate_limiting
+        self._rules = rules = compile_rules(policy)
+        self._store = store
+        self._local = local
+        self._immediate = store.immediate
+        self._group = grouping(table.ipv4_prefix, table.ipv6_prefix)
+        self._doors = rules.doors
+        self._anonymous = rules.anonymous
+        self._known = rules.known
+
+    def admit(self, request: Request, operation: Operation) -> Refusal | None:
+        """Refuse an address whose anonymous limit is used up, before any signature is computed. Charges
+        nothing.
+
+        Returns:
+            429 `rate-exceeded` or `quota-exceeded`.
+        """
+        plan = self._doors[operation.index]
+        if not plan.items:
+            return None
+        outcomes = self._store.peek(plan.charges(self._subjects(request)), request.now)
+        for outcome in outcomes:
+            if outcome[0]:
+                return exceeded(plan, outcomes, request.now)
+        return None
+
+    def blame(self, request: Request) -> None:
+        """Charge a bad credential to the address it came from, never to somebody's account (defence 2.3)."""
+        plan = self._rules.blame
+        if plan.items:
+            self._store.record(plan.charges(self._subjects(request)), request.now)
+
+    def spend(self, request: Request, operation: Operation, identity: Identity) -> Ledger:
+        """Charge all limits that apply to this caller on this operation, or none if one of them is exceeded.
+
+        Returns:
+            a Ledger, with its `need` open if the store does not answer at once.
+        """
+        if identity.scheme:
+            caller = identity.memo.get(_ROOM)
+            if caller is None:
+                caller = identity.memo[_ROOM] = _Caller(subjects_of(identity), self._rules.tier(identity))
+            found = caller.charges.get(operation.index)
+            if found is None:
+                found = self._open(caller, operation.index)
+            plan, charges = found
+            if charges is None:
+                charges = plan.charges({**caller.subjects, **self._subjects(request)})
+        else:
+            plan = self._anonymous[operation.index]
+            charges = plan.charges(self._subjects(request)) if plan.items else ()
+        store = self._store
+        if self._immediate or not charges:
+            return _settled(Ledger(plan, charges, store), store.spend(charges, request.now), request.now)
+        return Ledger(plan, charges, store, Counters(charges, request.now))
+
+    def settle(self, ledger: Ledger, answer: Any) -> Ledger:
+        """Return the Ledger once the store has answered, or could not (`Unavailable`): then each limit has
+        its stance.
+
+        Returns:
+            a Ledger that refuses with 503 `limits-unavailable` where a limit says `deny`.
+        """
+        assert isinstance(ledger.need, Counters)
+        now = ledger.need.now
+        if not isinstance(answer, Unavailable):
+            return _settled(Ledger(ledger.plan, ledger.charges, ledger.store), answer, now)
+        return self._without_store(ledger, answer, now)
+
+    def headers(self, ledger: Ledger, request: Request, headers: list[Pair]) -> None:
+        """Append what the client is told of its limits, in the policy's dialect."""
+        if ledger.results:
+            ledger.plan.write(ledger.results, request.now, headers)
+
+    def release(self, ledger: Ledger) -> None:
+        """Give back the places that a request held; more than once does no harm."""
+        held = ledger.held
+        if held:
+            ledger.held = ()
+            ledger.store.release(held)
+
+    def _subjects(self, request: Request) -> dict[str, str]:
+        return {"address": self._group(request.address), "global": ""}
+
+    def _open(self, caller: _Caller, index: int) -> tuple[Plan, tuple[Charge, ...] | None]:
+        """Look up a caller's plan for an operation, and its charges if they are the same for every
+        request.
+        """
+        plans = self._known[index]
+        plan = plans[caller.tier]
+        found = caller.charges[index] = (plan, None if plan.by_address else plan.charges(caller.subjects))
+        return found
+
+    def _without_store(self, ledger: Ledger, answer: Unavailable, now: int) -> Ledger:
+        denying = [item for item in ledger.plan.items if item.bound.stance == "deny"]
+        denying.sort(key=lambda item: item.mode != "enforce")
+        refusal = unavailable(denying[0], answer.reason) if denying else None
+        if refusal is not None and refusal.mode == "enforce":
+            closed = Ledger(ledger.plan, (), self._local)
+            closed.refusal = refusal
+            return closed
+        part = ledger.plan.local
+        charges = tuple(
+            charge
+            for item, charge in zip(ledger.plan.items, ledger.charges, strict=True)
+            if item.bound.stance == "local"
+        )
+        settled = _settled(Ledger(part, charges, self._local), self._local.spend(charges, now), now)
+        if settled.refusal is None:
+            settled.refusal = refusal
+        return settled
+
+
+def _settled(ledger: Ledger, outcomes: Sequence[Outcome], now: int) -> Ledger:
+    ledger.results = outcomes
+    plan = ledger.plan
+    for outcome in outcomes:
+        if outcome[0]:
+            ledger.refusal = exceeded(plan, outcomes, now)
+            break
+    if plan.holds and (ledger.refusal is None or ledger.refusal.mode != "enforce"):
+        ledger.held = tuple([ledger.charges[place] for place in plan.holds if not outcomes[place][0]])
+    return ledger

@@ -1,0 +1,124 @@
+"""Counters in the memory of one process."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from heapq import heappop, heappush, heapreplace
+from threading import Lock
+from typing import Any, Final
+
+from sixfold.layers.rate_limiting.store import Charge, Meter, Outcome
+
+
+class MemoryStore:
+    """Implements rate limiting's `LimitStore` for one process; answers at once.
+
+    Arguments:
+        max_keys: buckets kept at most. A bucket that says no more than a new one would is always forgotten
+            first; if all of them still count, the one that would be idle soonest.
+
+    Cost: O(1) per charge, and O(log n) for a bucket that is new. Places held by running requests are kept
+    beside that
+    bound: they are as many as requests are open.
+    """
+
+    immediate: Final = True
+
+    def __init__(self, max_keys: int = 100_000) -> None:
+        self._max_keys = max_keys
+        self._roomy = max_keys // 2
+        self._states: dict[str, Any] = {}
+        # One entry per bucket, by the time it was idle when last looked at. That time only grows, so an entry
+        # is at most too early, and the top of the heap is found exact by putting right what is outdated
+        # there.
+        self._idle: list[tuple[int, str, Meter]] = []
+        # Threads of a WSGI server share the store; without the lock, read and write of two of them could
+        # interleave.
+        self._lock = Lock()
+
+    def spend(self, charges: Sequence[Charge], now: int) -> Sequence[Outcome]:
+        """Charge all, or, if a binding one does not pass, nothing at all."""
+        with self._lock:
+            if len(self._idle) > self._roomy and self._idle[0][0] <= now:
+                self._tidy(now)
+            states = self._states
+            fresh = []
+            outcomes = []
+            refused = False
+            for key, meter, cost, binding in charges:
+                state, outcome = meter.charge(states.get(key), now, cost)
+                fresh.append(state)
+                outcomes.append(outcome)
+                if outcome[0] and binding:
+                    refused = True
+            if refused:
+                return [self._unspent(*pair, now) for pair in zip(charges, outcomes, strict=True)]
+            for charge, state in zip(charges, fresh, strict=True):
+                key = charge[0]
+                if key in states:
+                    states[key] = state
+                elif state is not None:
+                    self._keep(key, charge[1], state)
+            return outcomes
+
+    def peek(self, charges: Sequence[Charge], now: int) -> Sequence[Outcome]:
+        """Return what `spend` would answer, without charging."""
+        with self._lock:
+            return [meter.charge(self._states.get(key), now, cost)[1] for key, meter, cost, _ in charges]
+
+    def record(self, charges: Sequence[Charge], now: int) -> None:
+        """Charge each bucket that still has room; nobody waits for the outcome."""
+        for charge in charges:
+            self.spend((charge,), now)
+
+    def release(self, charges: Sequence[Charge]) -> None:
+        """Give back places of concurrency limits."""
+        with self._lock:
+            for key, _, cost, _ in charges:
+                held = self._states.get(key, 0) - cost
+                if held > 0:
+                    self._states[key] = held
+                else:
+                    self._states.pop(key, None)
+
+    def __len__(self) -> int:
+        """Return the number of buckets, places of running requests included."""
+        return len(self._states)
+
+    def _unspent(self, charge: Charge, outcome: Outcome, now: int) -> Outcome:
+        """Return what is left of a bucket that would have passed, but is not charged because another one
+        refused.
+        """
+        if outcome[0]:
+            return outcome
+        return charge.meter.charge(self._states.get(charge.key), now, 0)[1]  # type: ignore[no-any-return]
+
+    def _keep(self, key: str, meter: Meter, state: Any) -> None:
+        until = meter.until(state)
+        if until is not None:
+            if len(self._idle) >= self._max_keys:
+                self._evict()
+            heappush(self._idle, (until, key, meter))
+        self._states[key] = state
+
+    def _tidy(self, now: int) -> None:
+        """Forget one idle bucket, or put one outdated entry right: a step per request keeps `_evict`
+        short.
+        """
+        _, key, meter = self._idle[0]
+        until = meter.until(self._states[key])
+        if until is None or until > now:
+            heapreplace(self._idle, (until or 0, key, meter))
+        else:
+            heappop(self._idle)
+            del self._states[key]
+
+    def _evict(self) -> None:
+        while True:
+            seen, key, meter = self._idle[0]
+            until = meter.until(self._states[key])
+            if until is None or until <= seen:
+                heappop(self._idle)
+                del self._states[key]
+                return
+            heapreplace(self._idle, (until, key, meter))
