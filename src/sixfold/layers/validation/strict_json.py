@@ -1,0 +1,200 @@
+"""Strict JSON: a text that every parser reads alike, or a flaw. RFC 8259, RFC 7493 (I-JSON); OWASP API Security API3.
+
+orjson alone keeps the last of two equal names, turns long integers into floats and knows no limits. So its value is
+written again and the two texts are compared: a text that comes out as it went in holds no repeated name and no number
+that was read differently. Only a text that differs is looked at more closely, and only a large one is measured.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any, Final, NamedTuple
+
+import orjson
+
+Path = tuple[str | int, ...]
+
+SAFE_INTEGER: Final = (
+    2**53
+)  # beyond it a double, hence JavaScript, cannot tell neighbours apart (RFC 8259 section 6)
+MAX_DEPTH: Final = 254  # orjson writes no deeper
+MAX_DIGITS: Final = 32  # of a number with fraction or exponent; a double holds 17
+MAX_EXPONENT: Final = 308
+
+_BLANKS: Final = b" \t\r\n"
+_DIGITS: Final = bytes(
+    ord("0") if 0x30 <= byte <= 0x39 else ord("e") if byte == ord("E") else byte for byte in range(256)
+)
+_LONG: Final = b"0" * 16  # no shorter run of digits leaves the safe range
+_NUMBER: Final = re.compile(rb"-?([0-9]+)(?:\.([0-9]+))?(?:[eE]([+-]?[0-9]+))?")
+_BOXES: Final = (dict, list)
+_BROKEN: Final = "one JSON text in UTF-8, without byte order mark, NaN or Infinity"
+
+
+class Limits(NamedTuple):
+    """How large a text may be: depth in levels, members of one object, items of one array, bytes of one string."""
+
+    depth: int
+    members: int
+    items: int
+    string: int
+
+    @property
+    def harmless(self) -> int:
+        """Bytes of a text in which no object, array or string can be too large: `"":0,`, `0,` and `"` are the least."""
+        return min(5 * self.members, 2 * self.items, self.string)
+
+
+class Flaw(NamedTuple):
+    """Why a text is refused.
+
+    Arguments:
+        expected: in words, for the caller.
+        found: what stands there instead, never the value.
+        limit: the key of `[validation]` that says so, or "" for a rule of the format.
+    """
+
+    expected: str
+    found: str = ""
+    limit: str = ""
+
+
+class Parsed(NamedTuple):
+    """A text that can be read in one way only.
+
+    Arguments:
+        value: what it says.
+        canonical: the same, written again: no blanks, names and numbers in one spelling.
+        large: places of integers beyond `SAFE_INTEGER`; a schema has to allow each.
+    """
+
+    value: Any
+    canonical: bytes
+    large: tuple[Path, ...]
+
+
+class Parser:
+    """Parses within limits.
+
+    Arguments:
+        limits: of depth, members, items, strings.
+    """
+
+    __slots__ = ("_depth", "_harmless", "_limits")
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._depth = min(limits.depth, MAX_DEPTH)
+        self._harmless = limits.harmless
+
+    def __call__(self, raw: bytes) -> Parsed | Flaw:
+        """Return value and canonical text, or what is wrong with it."""
+        try:
+            value = orjson.loads(raw)
+            if raw.count(b"[") + raw.count(b"{") > self._depth or len(raw) > self._harmless:
+                flaw = _size(raw, value, self._limits, self._depth)
+                if flaw is not None:
+                    return flaw
+            canonical = orjson.dumps(value)
+            if raw != canonical and raw.translate(None, _BLANKS) != canonical.translate(None, _BLANKS):
+                flaw = _difference(raw, canonical)
+                if flaw is not None:
+                    return flaw
+            large = _large(raw, value) if _LONG in raw.translate(_DIGITS) else ()
+        except orjson.JSONDecodeError:
+            return Flaw(_BROKEN, "something else")
+        except (RecursionError, MemoryError):
+            return Flaw("a text that can be parsed with little memory")
+        return Parsed(value, canonical, large)
+
+
+def outside(raw: bytes) -> bytes:
+    """Return what stands outside the strings of a well-formed text: brackets, commas, colons, numbers, literals."""
+    if b"\\" in raw:
+        raw = raw.replace(b"\\\\", b"").replace(b'\\"', b"")  # now every quotation mark opens or closes
+    return b"".join(raw.split(b'"')[::2])
+
+
+def _difference(raw: bytes, canonical: bytes) -> Flaw | None:
+    """Look closely at a text that is written differently from its canonical form.
+
+    An object of the value has a member per *different* name, so fewer colons than in the text mean that a name stood
+    there twice, however it was spelled.
+    """
+    bare = outside(raw)
+    if bare.count(b":") != outside(canonical).count(b":"):
+        return Flaw("every name once in an object", "a repeated name")
+    digits = bare.translate(_DIGITS)
+    if _LONG in digits or b"0e" in digits:
+        return next(filter(None, map(_number, _NUMBER.finditer(bare))), None)
+    return None
+
+
+def _number(match: re.Match[bytes]) -> Flaw | None:
+    whole, fraction, exponent = match.groups()
+    if fraction is None and exponent is None:
+        if len(whole) > 20 or not -(2**63) <= int(match[0]) < 2**64:
+            return Flaw("integers of at most 64 bits", "a longer integer")
+    elif len(whole) + len(fraction or b"") > MAX_DIGITS:
+        return Flaw(f"numbers of at most {MAX_DIGITS} digits", "a longer number")
+    elif exponent is not None and (len(exponent) > 4 or abs(int(exponent)) > MAX_EXPONENT):
+        return Flaw(f"exponents of at most {MAX_EXPONENT}", "a larger exponent")
+    return None
+
+
+def _size(raw: bytes, value: Any, limits: Limits, max_depth: int) -> Flaw | None:
+    """Measure level by level, without recursion."""
+    level = [value] if type(value) in _BOXES else []
+    depth = 0
+    while level:
+        depth += 1
+        if depth > max_depth:
+            return Flaw(f"at most {max_depth} levels", "more levels", "max_depth")
+        below: list[Any] = []
+        for box in level:
+            if type(box) is dict:
+                if len(box) > limits.members:
+                    return Flaw(
+                        f"at most {limits.members} members in an object", "more members", "max_members"
+                    )
+                below.extend(inner for inner in box.values() if type(inner) in _BOXES)
+            else:
+                if len(box) > limits.items:
+                    return Flaw(f"at most {limits.items} items in an array", "more items", "max_items")
+                below.extend(inner for inner in box if type(inner) in _BOXES)
+        level = below
+    if len(raw) > limits.string and _longest(raw) > limits.string:
+        return Flaw(f"strings of at most {limits.string} bytes", "a longer string", "max_string")
+    return None
+
+
+def _longest(raw: bytes) -> int:
+    """Return the length of the longest string as it is written, in bytes."""
+    if b"\\" in raw:
+        raw = raw.replace(b"\\\\", b"..").replace(b'\\"', b"..")
+    return max(map(len, raw.split(b'"')[1::2]), default=0)
+
+
+def _large(raw: bytes, value: Any) -> tuple[Path, ...]:
+    """Return where integers beyond the safe range stand."""
+    if _LONG not in outside(raw).translate(_DIGITS):
+        return ()  # digits in a string
+    if type(value) not in _BOXES:
+        return ((),) if _is_large(value) else ()
+    return tuple(large_integers(value))
+
+
+def large_integers(value: Any) -> Iterator[Path]:
+    stack: list[tuple[Path, Any]] = [((), value)]
+    while stack:
+        path, box = stack.pop()
+        for key, inner in box.items() if type(box) is dict else enumerate(box):
+            if type(inner) in _BOXES:
+                stack.append(((*path, key), inner))
+            elif _is_large(inner):
+                yield (*path, key)
+
+
+def _is_large(value: Any) -> bool:
+    return type(value) is int and not -SAFE_INTEGER <= value <= SAFE_INTEGER
