@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path as FilePath
@@ -14,6 +15,7 @@ from sixfold.decision import Rule
 from sixfold.policy import match, openapi
 from sixfold.policy.document import Document, Route
 from sixfold.policy.errors import PolicyError, Problem
+from sixfold.policy.expect import request_line
 from sixfold.policy.findings import findings
 from sixfold.policy.load import Loaded
 from sixfold.policy.model import Operation, Policy
@@ -29,9 +31,9 @@ def compile_policy(
 
     Arguments:
         loaded: from `load`, or a document made in memory.
-        openapi_documents: OpenAPI documents that were fetched already, by name; they stand beside the files that
-            `[gateway] openapi` names, or instead of one of the same name. A document that came this way has no folder,
-            so it cannot refer to other files.
+        openapi_documents: OpenAPI documents that were fetched already, by name; they stand beside the files
+            that `[gateway] openapi` names, or instead of one of the same name. A document that came this way
+            has no folder, so it cannot refer to other files.
 
     Raises:
         PolicyError: holds every problem found, in the file and in the OpenAPI documents.
@@ -86,6 +88,7 @@ class _Table:
             row for index, route in enumerate(loaded.document.routes) if (row := self._row(index, route))
         ]
         self._twice()
+        self._expectations()
         if self.problems:
             raise PolicyError(*self.problems)
         self.exact: dict[tuple[str, str], list[_Row]] = {}
@@ -128,6 +131,14 @@ class _Table:
             return None
         file, line = _place(self.loaded, key)
         return _Row(route, found, Rule(f"[[routes]] {route.match}", file, line))
+
+    def _expectations(self) -> None:
+        for index, expect in enumerate(self.loaded.document.expect):
+            try:
+                request_line(expect.request)
+            except ValueError as problem:
+                key = f"expect.{index}.request"
+                self.problems.append(Problem(str(problem), key, *_place(self.loaded, key)))
 
     def _twice(self) -> None:
         seen: dict[tuple[str, str], Rule] = {}
@@ -180,6 +191,9 @@ def _version(document: Document, values: list[Any]) -> str:
     Secrets are part of it and the version is shown to operators, so guessing one from the other is made slow.
     """
     decides = document.model_dump(mode="json", exclude={"expect", "log"}, by_alias=True)
-    canonical = orjson.dumps([_FORMAT, decides, values], option=orjson.OPT_SORT_KEYS)
+    try:
+        canonical = orjson.dumps([_FORMAT, decides, values], option=orjson.OPT_SORT_KEYS)
+    except TypeError:  # a number beyond 64 bits or half a surrogate pair, which only the slow way can write
+        canonical = json.dumps([_FORMAT, decides, values], sort_keys=True).encode()
     digest = hashlib.sha256(canonical).digest()
     return hashlib.pbkdf2_hmac("sha256", digest, b"sixfold policy version", 10_000, 6).hex()

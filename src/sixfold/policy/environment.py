@@ -1,4 +1,4 @@
-"""`SIXFOLD_SECTION__KEY`: every key of the file, also from the environment, which wins over the file (CFG-03)."""
+"""`SIXFOLD_SECTION__KEY`: every key of the file, from the environment, which wins (CFG-03)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _PREFIX: Final = "SIXFOLD_"
 def overrides(environ: Mapping[str, str]) -> Iterator[tuple[str, Path, Any]]:
     """Yield (variable, path, value) of each override, in the order of their names.
 
-    Text is taken as it is where the grammar takes text; elsewhere it is a TOML value: `["10.0.0.0/8"]`, `false`, `3`.
+    Text is taken as it is where the grammar takes text; elsewhere it is a TOML value: `["10.0.0.0/8"]`, `false`.
     """
     for name in sorted(environ):
         if name.startswith(_PREFIX) and "__" in name:

@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 
 class Problem(NamedTuple):
-    """One thing that is wrong. Names the key and what may stand there, never the value that stood there (EXP-03).
+    """One thing that is wrong: the key and what may stand there, never the value that stood there (EXP-03).
 
     Arguments:
         text: what was found, what is allowed, what to do.
-        key: dotted key in the policy file, or place in the OpenAPI document; "" if the file as a whole is meant.
+        key: dotted key in the policy file, or place in the OpenAPI document; "" for the whole file.
         file: file as given, or the environment variable that brought the value.
         line: counted from 1; 0 if unknown.
     """

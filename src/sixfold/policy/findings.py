@@ -17,6 +17,8 @@ def findings(loaded: Loaded, operations: tuple[Operation, ...], unmatched: Itera
     """Return the findings, those about the whole policy first.
 
     Arguments:
+        loaded: the policy file.
+        operations: all of them, compiled.
         unmatched: routes that no described operation meets.
     """
     return [

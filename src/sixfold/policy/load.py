@@ -1,5 +1,7 @@
-"""Reads `sixfold.toml` (or the same tree as YAML): text, then environment, then grammar. Own loader for the sake of its
-messages: each names file, line and a remedy (CFG-01, CFG-03, CFG-04, CFG-05)."""
+"""Reads `sixfold.toml` (or the same tree as YAML): text, then environment, then grammar.
+
+Rules CFG-01, CFG-03, CFG-04. Own loader for the sake of its messages: each names file, line and a remedy (CFG-05).
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from sixfold.decision import Rule
-from sixfold.policy import environment, grammar, toml_tree, wording, yaml_tree
+from sixfold.policy import environment, toml_tree, wording, yaml_tree
 from sixfold.policy.document import Document
 from sixfold.policy.errors import PolicyError, Problem
 from sixfold.policy.model import Finding
@@ -49,6 +51,7 @@ def load(path: FilePath, *, environ: Mapping[str, str]) -> Loaded:
     """Read a policy file; `.yaml` and `.yml` are YAML, everything else is TOML.
 
     Arguments:
+        path: of the file, as messages should show it.
         environ: for `${ENV}`, `{ env = "X" }` and `SIXFOLD_SECTION__KEY`; usually `os.environ`.
 
     Raises:
@@ -83,9 +86,11 @@ def load_text(
     """Read a policy that is at hand as text.
 
     Arguments:
+        text: TOML.
         file: the name that messages use.
         folder: where relative file names start; the working directory if None.
         environ: as for `load`; nothing if None.
+        yaml: the text is YAML instead.
 
     Raises:
         PolicyError: as for `load`.

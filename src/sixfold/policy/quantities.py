@@ -5,7 +5,16 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-_SIZES: Final = {"": 1, "b": 1, "kb": 1000, "kib": 1024, "mb": 1000**2, "mib": 1024**2, "gb": 1000**3, "gib": 1024**3}
+_SIZES: Final = {
+    "": 1,
+    "b": 1,
+    "kb": 1000,
+    "kib": 1024,
+    "mb": 1000**2,
+    "mib": 1024**2,
+    "gb": 1000**3,
+    "gib": 1024**3,
+}
 _DURATIONS: Final = {
     "ms": 0.001, "": 1, "s": 1, "second": 1, "seconds": 1, "m": 60, "min": 60, "minute": 60, "minutes": 60,
     "h": 3600, "hour": 3600, "hours": 3600, "d": 86400, "day": 86400, "days": 86400,
@@ -29,7 +38,7 @@ def parse_duration(value: Any) -> Any:
 
 def _parse(text: str, units: dict[str, float] | dict[str, int], what: str, allowed: str) -> float:
     match = _QUANTITY.fullmatch(text.strip())
-    unit = match[2].lower() if match else None
-    if match is None or unit not in units:
+    factor = units.get(match[2].lower()) if match else None
+    if match is None or factor is None:
         raise ValueError(f"not a {what}; write {allowed}")
-    return float(match[1]) * units[unit]
+    return float(match[1]) * factor

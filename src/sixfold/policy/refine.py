@@ -16,10 +16,12 @@ _PLAIN: Final = ("cost", "max_body", "timeout", "upstream", "request_headers", "
 def refine(operation: Operation, route: Route, rule: Rule) -> Operation:
     """Return the operation as a route wants it.
 
-    A route that says who may call replaces the conditions as well: they belong to that answer. One that only adds
-    `limit` or `when` leaves the answer alone.
+    A route that says who may call replaces the conditions as well: they belong to that answer. One that only
+    adds `limit` or `when` leaves the answer alone.
 
     Arguments:
+        operation: as it was.
+        route: what changes.
         rule: where the route stands.
     """
     said = route.model_fields_set
@@ -70,7 +72,7 @@ def limits_of(value: LimitValue | list[LimitValue]) -> tuple[Limit, ...]:
 
 
 def modes_of(mode: Mode | RouteModes) -> dict[LayerName, Mode]:
-    """Return the modes that a route sets, by layer. One word stands for every layer that knows modes on a route."""
+    """Return the modes that a route sets, by layer; one word stands for every layer that a route can name."""
     if isinstance(mode, str):
         return dict.fromkeys(_LAYERS, mode)
     return {layer: chosen for layer in _LAYERS if (chosen := getattr(mode, layer)) is not None}

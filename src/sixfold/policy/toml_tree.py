@@ -16,8 +16,14 @@ _KEY: Final = re.compile(r"""[A-Za-z0-9_-]+|"(?:[^"\\\n]|\\.)*"|'[^'\n]*'""")
 _DOT: Final = re.compile(r"[ \t]*\.[ \t]*")
 _EQUALS: Final = re.compile(r"[ \t]*=[ \t]*")
 _STRING: Final = re.compile(
-    r'"""(?:[^"\\]|\\.|"(?!""))*"{3,5}' r"|'''(?:[^']|'(?!''))*'{3,5}" r'|"(?:[^"\\\n]|\\.)*"' r"|'[^'\n]*'", re.DOTALL
-)  # fmt: skip
+    r"""
+      \"{3} (?: [^"\\] | \\. | "(?!"") )* "{3,5}
+    | '{3} (?: [^'] | '(?!'') )* '{3,5}
+    | " (?: [^"\\\n] | \\. )* "
+    | ' [^'\n]* '
+    """,
+    re.DOTALL | re.VERBOSE,
+)
 _SCALAR: Final = re.compile(r"[^,\[\]{}#\n]+")
 _AT: Final = re.compile(r"\(at line (\d+), column \d+\)")
 

@@ -15,7 +15,7 @@ class Tree(NamedTuple):
 
     Arguments:
         value: dicts with text keys, lists, and scalars.
-        lines: path of keys and list indices (as text) to line, counted from 1; readers may stop at some depth.
+        lines: path of keys and list indices to line, counted from 1; readers may stop at some depth.
     """
 
     value: Any

@@ -1,4 +1,4 @@
-"""What is written in the file and stands elsewhere: `${ENV}`, `{ file = "..." }`, `{ env = "X" }` (CFG-03, CFG-04).
+"""Values that stand elsewhere: `${ENV}`, `{ file = "..." }`, `{ env = "X" }` (CFG-03, CFG-04).
 
 Nothing here ever tells a value; a problem names the key and the variable or file that is missing.
 """
@@ -34,7 +34,7 @@ class Resolver:
         self.problems: list[tuple[Path, str]] = []
 
     def resolve(self, value: Any, here: Options, path: Path = ()) -> Any:
-        """Return a copy of a value with everything replaced; `here` is what the grammar allows at its place."""
+        """Return a copy of a value with all of it replaced; `here` is what the grammar allows at its place."""
         if isinstance(value, str):
             return self._expand(value, path)
         if isinstance(value, list):

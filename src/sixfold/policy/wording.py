@@ -1,4 +1,4 @@
-"""From pydantic's errors to one line per problem: what was found (its type, never the value), what is allowed."""
+"""From pydantic's errors to one line per problem: what was found (a type, never the value), what is allowed."""
 
 from __future__ import annotations
 
@@ -58,6 +58,7 @@ def problems(
     """Return what is wrong with a value that a model refused.
 
     Arguments:
+        error: from pydantic.
         value: what was validated.
         place: gives file and line of a path.
         root: what the grammar allows at the top of `value`.
@@ -82,13 +83,11 @@ def problems(
 
 
 def _path(item: ErrorDetails, value: Any) -> tuple[Path, Path | None]:
-    """Return the path in the document, without pydantic's branch names; and the place of the union, if there is one."""
+    """Return the path in the document, without pydantic's branch names, and the path of the union or None."""
     path: Path = ()
     union: Path | None = None
     for part in item["loc"]:
-        if isinstance(value, dict) and part in value:
-            value = value[part]
-        elif isinstance(value, list) and isinstance(part, int) and part < len(value):
+        if _holds(value, part):
             value = value[part]
         elif item["type"] == "missing" and part == item["loc"][-1]:
             pass
@@ -97,6 +96,12 @@ def _path(item: ErrorDetails, value: Any) -> tuple[Path, Path | None]:
             continue
         path = (*path, str(part))
     return path, union
+
+
+def _holds(value: Any, part: int | str) -> bool:
+    if isinstance(value, dict):
+        return part in value
+    return isinstance(value, list) and isinstance(part, int) and part < len(value)
 
 
 def _text(items: list[ErrorDetails], path: Path, value: Any, root: Options) -> str:

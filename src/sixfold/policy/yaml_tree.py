@@ -39,6 +39,7 @@ def read(text: str | bytes, depth: int = MAX_DEPTH) -> Tree:
     """Return the document and the lines of its keys and items.
 
     Arguments:
+        text: one document.
         depth: lines are kept for paths up to this length.
 
     Raises:

@@ -16,13 +16,13 @@ _STYLES: Final[Mapping[str, tuple[str, ...]]] = {
     "header": ("simple",),
     "cookie": ("form", "cookie"),
 }
-# Described elsewhere in an operation, so a parameter of this name does not count (OpenAPI 3.x, Parameter Object).
+# Described elsewhere in an operation, so a parameter of this name does not count (OpenAPI Parameter Object).
 _NOT_PARAMETERS: Final = frozenset(("accept", "content-type", "authorization"))
 _ENCODING: Final = ("contentType", "style", "explode", "allowReserved")
 
 
 class Unsupported(ValueError):
-    """Something that is OpenAPI, but that Sixfold cannot judge: the operation is closed, the others are served."""
+    """Something that Sixfold cannot judge although it is OpenAPI: the operation is closed, others are served."""
 
 
 def parameters(schemas: Schemas, *lists: tuple[File, Any]) -> tuple[Parameter, ...]:
@@ -75,8 +75,8 @@ def _parameter(schemas: Schemas, file: File, node: Any) -> Parameter | None:
 
 def _content(schemas: Schemas, file: File, node: dict[str, Any]) -> tuple[str, Schema]:
     for media_type, media in table(node.get("content")).items():
-        there, media = schemas.files.follow(file, media)
-        return essence(media_type), schemas.convert(there, table(media).get("schema", True), REQUEST)
+        there, node = schemas.files.follow(file, media)
+        return essence(media_type), schemas.convert(there, table(node).get("schema", True), REQUEST)
     return "", schemas.convert(file, node.get("schema", True), REQUEST)
 
 

@@ -1,4 +1,4 @@
-"""The OpenAPI documents of a policy: which there are, which version they speak, and what all of them say together."""
+"""The OpenAPI documents of a policy: which there are, which version they speak, what they say together."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ class Facts:
         return known
 
     def hidden(self, file: File, schema: Any, word: str) -> frozenset[str]:
-        """Return the properties that carry `readOnly` or `writeOnly`, here or in what always applies as well."""
+        """Return the properties that carry `readOnly` or `writeOnly`, here or in what always applies too."""
         key = (id(schema), word)
         known = self._hidden.get(key)
         if known is None:
@@ -87,7 +87,7 @@ class Facts:
         return known
 
     def carries(self, file: File, schema: Any, word: str) -> bool:
-        """Return whether a property's schema, or what it refers to, says `readOnly: true` (or `writeOnly`)."""
+        """Return whether a property's schema, or what it refers to, says `readOnly: true` or `writeOnly`."""
         if not isinstance(schema, dict):
             return False
         if "$ref" not in schema and "allOf" not in schema:
@@ -155,7 +155,7 @@ class Facts:
     def _composition(
         self, file: File, schema: Any, *, every: bool = False
     ) -> Iterator[tuple[File, dict[str, Any]]]:
-        """Yield a schema and the parts that apply to the same value: always, or (`every`) under some condition."""
+        """Yield a schema and the parts that apply to the same value: always, or (`every`) on some condition."""
         seen: set[int] = set()
         pending: list[Place] = [(file, schema)]
         while pending:

@@ -1,4 +1,4 @@
-"""The files of one OpenAPI document: read once each, never from outside the document's folder, never from the network."""
+"""The files of one OpenAPI document: read once each, from the document's folder only."""
 
 from __future__ import annotations
 
@@ -132,7 +132,9 @@ class Files:
 
     def _beside(self, file: File, address: str) -> File:
         if _SCHEME.match(address):
-            text = "a `$ref` to the network is never fetched; save that document in the folder and refer to the file"
+            text = (
+                "a `$ref` to the network is never fetched; save that document in the folder and name the file"
+            )
             raise Flaw(text, file.name)
         if file.folder is None or self.root is None:
             raise Flaw("a `$ref` to another file, in a document that has no folder", file.name)

@@ -27,9 +27,9 @@ def access(file: File, security: Any) -> Access:
 
     Arguments:
         file: for messages.
-        security: of the operation, or else of the document; None if neither has one: then no rule is known. An empty
-            list, or an empty requirement among the alternatives, makes an operation public. A requirement without scopes
-            asks for any signed-in caller.
+        security: of the operation, or else of the document; None if neither has one: then no rule is known.
+            An empty list, or an empty requirement among the alternatives, makes an operation public. A
+            requirement without scopes asks for any signed-in caller.
 
     Raises:
         Flaw: it is not a list of objects.
