@@ -63,14 +63,14 @@ class Permit:
         """The decision id."""
         return decision_id(self.number)
 
-    def finish(self, status: int, headers: list[Pair]) -> list[Pair]:
-        """Run the answer's side of the layers over the upstream's status and headers (names in lower case).
+    def finish(self, headers: list[Pair]) -> list[Pair]:
+        """Run the answer's side of the layers over the upstream's headers (names in lower case).
 
         Returns:
             the headers to send to the client.
         """
         engine = self.engine
-        headers = engine.gateway.answer(self.request, self.door, self.identity, status, headers)
+        headers = engine.gateway.answer(self.request, self.door, self.identity, headers)
         engine.encryption.headers(self.request, headers)
         engine.rate_limiting.headers(self.ledger, self.request, headers)
         return headers

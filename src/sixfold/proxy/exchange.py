@@ -266,6 +266,12 @@ class Exchange:
         self.upstream = None
         self.fail(Refusal(refusal.code, _UPSTREAM_RULE, reason=refusal.reason, remedy=_SEE_UPSTREAM))
 
+    def crashed(self, problem: BaseException) -> None:
+        """A bug of ours while an answer was on its way: nothing more of it is sent."""
+        self.edge.bug(problem)
+        self.upstream = None
+        self.fail(failed(problem))
+
     def timed_out(self) -> None:
         """The deadline of the exchange has passed."""
         if self.upstream is None and self.permit is not None:
@@ -314,7 +320,7 @@ class Exchange:
             tail = b"\r\n"
             downstream.keep = False
         self._chunking = downstream.chunks and (length is None or length == UNTIL_CLOSE) and not no_body
-        headers = encode(permit.finish(status, pairs))
+        headers = encode(permit.finish(pairs))
         self.answered = True
         self.status = status
         self.sent += len(body)

@@ -103,6 +103,9 @@ class Upstream(asyncio.Protocol):
         except Broken as problem:
             self.discard()
             exchange.upstream_broken(problem.refusal)
+        except BaseException as problem:  # noqa: BLE001 (a panic in Rust is a BaseException; see `failed`)
+            self.discard()
+            exchange.crashed(problem)
 
     def _head(self, exchange: Exchange, data: bytes) -> None:
         while True:
