@@ -12,13 +12,11 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-from sixfold.layers.authentication.dev import DevKeys, state_folder
 
 HERE = Path(__file__).parent
 START = 30.0  # seconds a server may take until it listens
@@ -50,13 +48,13 @@ class Server:
     Arguments:
         url: `http://127.0.0.1:port`.
         log: file that holds what it printed.
-        environ: its environment.
+        admin: address of Sixfold's admin listener.
     """
 
     url: str
     log: Path
     process: subprocess.Popen[bytes]
-    environ: Mapping[str, str] = field(default_factory=dict)
+    admin: str = ""
 
     @property
     def port(self) -> int:
@@ -107,7 +105,7 @@ def running(
         process = subprocess.Popen(
             [sys.executable, *command], cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT
         )
-    server = Server(f"http://127.0.0.1:{port}", log, process, environment)
+    server = Server(f"http://127.0.0.1:{port}", log, process)
     try:
         until_it_listens(server)
         yield server
@@ -160,6 +158,8 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 @pytest.fixture(scope="session")
 def token(state: dict[str, str]) -> Callable[..., str]:
     """Return an access token signed with the developer keys; arguments as for `DevKeys.mint`."""
+    from sixfold.layers.authentication.dev import DevKeys, state_folder
+
     keys = DevKeys.load_or_create(state_folder(state))
 
     def mint(*scopes: str, **more: Any) -> str:
@@ -169,32 +169,53 @@ def token(state: dict[str, str]) -> Callable[..., str]:
 
 
 @pytest.fixture(scope="module")
+def serving(state: dict[str, str]) -> Iterator[Callable[..., Server]]:
+    """Start `sixfold serve` or `sixfold protect`; listening addresses are chosen here.
+
+    Arguments of the factory:
+        arguments: of the command line, without addresses.
+        folder: working directory.
+        environ: added to the environment.
+    """
+    with ExitStack() as stack:
+
+        def start(*arguments: str, folder: Path, environ: Mapping[str, str] | None = None) -> Server:
+            port, admin = free_port(), f"127.0.0.1:{free_port()}"
+            addresses = {
+                "SIXFOLD_GATEWAY__LISTEN": f"127.0.0.1:{port}",
+                "SIXFOLD_GATEWAY__ADMIN": admin,
+            }
+            command = ["-m", "sixfold", *arguments]
+            if arguments[0] == "protect":
+                command += ["--listen", f"127.0.0.1:{port}", "--admin", admin]
+            environment = {**state, **addresses, **(environ or {})}
+            server = stack.enter_context(running(command, port, folder, environment))
+            server.admin = admin
+            return server
+
+        yield start
+
+
+@pytest.fixture(scope="module")
 def sixfold(
-    tmp_path_factory: pytest.TempPathFactory, state: dict[str, str]
-) -> Iterator[Callable[..., Server]]:
-    """Start `sixfold serve` over a policy text; listening addresses are chosen here.
+    tmp_path_factory: pytest.TempPathFactory, serving: Callable[..., Server]
+) -> Callable[..., Server]:
+    """Start `sixfold serve` over a policy text.
 
     Arguments of the factory:
         policy: text of `sixfold.toml`.
         upstream: URL.
         files: further files beside the policy, by name.
     """
-    with ExitStack() as stack:
 
-        def start(policy: str, upstream: str, files: Mapping[str, str] | None = None) -> Server:
-            folder, port = tmp_path_factory.mktemp("sixfold"), free_port()
-            for name, text in {"sixfold.toml": policy, **(files or {})}.items():
-                (folder / name).write_text(text)
-            environ = {
-                **state,
-                "SIXFOLD_GATEWAY__LISTEN": f"127.0.0.1:{port}",
-                "SIXFOLD_GATEWAY__ADMIN": f"127.0.0.1:{free_port()}",
-                "SIXFOLD_GATEWAY__UPSTREAM": upstream,
-            }
-            command = ["-m", "sixfold", "serve", "--config", "sixfold.toml"]
-            return stack.enter_context(running(command, port, folder, environ))
+    def start(policy: str, upstream: str, files: Mapping[str, str] | None = None) -> Server:
+        folder = tmp_path_factory.mktemp("sixfold")
+        for name, text in {"sixfold.toml": policy, **(files or {})}.items():
+            (folder / name).write_text(text)
+        environ = {"SIXFOLD_GATEWAY__UPSTREAM": upstream}
+        return serving("serve", "--config", "sixfold.toml", folder=folder, environ=environ)
 
-        yield start
+    return start
 
 
 @dataclass
