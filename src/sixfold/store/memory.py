@@ -91,7 +91,8 @@ class MemoryStore:
         """
         if outcome[0]:
             return outcome
-        return charge.meter.charge(self._states.get(charge.key), now, 0)[1]  # type: ignore[no-any-return]
+        left: Outcome = charge.meter.charge(self._states.get(charge.key), now, 0)[1]
+        return left
 
     def _keep(self, key: str, meter: Meter, state: Any) -> None:
         until = meter.until(state)

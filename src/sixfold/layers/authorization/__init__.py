@@ -1,0 +1,8 @@
+"""Authorization: may they. Guards against calls beyond one's rights (OWASP API1, API3, API5). Its verb is
+`may`.
+"""
+
+from sixfold.layers.authorization.check import Authorization
+from sixfold.layers.authorization.findings import unneeded_grants
+
+__all__ = ["Authorization", "unneeded_grants"]

@@ -13,7 +13,8 @@ def grouping(ipv4_prefix: int, ipv6_prefix: int) -> Callable[[str], str]:
     """Return the function that turns a client address into the name of its bucket.
 
     Arguments:
-        ipv4_prefix, ipv6_prefix: length in bits.
+        ipv4_prefix: length in bits.
+        ipv6_prefix: length in bits.
     """
     # Few addresses call often; the cache is small, so that many addresses cannot fill the memory.
     parse = lru_cache(maxsize=8192)(lambda text: _group(text, ipv4_prefix, ipv6_prefix))

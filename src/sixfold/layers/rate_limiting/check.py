@@ -63,7 +63,7 @@ class RateLimiting:
     Arguments:
         policy: the compiled policy.
         store: where counters live.
-        local: counters of this process, for limits with `on_store_failure = "local"`; needed if `store` may fail.
+        local: counters of this process, for limits that go on without the store.
 
     Raises:
         ValueError: a limit that cannot be read or cannot work; the text starts with file and line.
@@ -137,7 +137,8 @@ class RateLimiting:
         Returns:
             a Ledger that refuses with 503 `limits-unavailable` where a limit says `deny`.
         """
-        assert isinstance(ledger.need, Counters)
+        if not isinstance(ledger.need, Counters):
+            raise TypeError("only a ledger with an open need can be settled")
         now = ledger.need.now
         if not isinstance(answer, Unavailable):
             return _settled(Ledger(ledger.plan, ledger.charges, ledger.store), answer, now)

@@ -1,9 +1,7 @@
-"""How limits are told to the client: one writer per dialect, compiled per set of limits; a request only fills
-in numbers.
+"""How limits are told to the client: a writer per dialect, compiled per set of limits; a request fills in numbers.
 
-`draft-8` is the item syntax of drafts 8 to 11 of draft-ietf-httpapi-ratelimit-headers, Structured Fields (RFC
-9651). The
-older dialects have room for one limit only: the one with the least left.
+`draft-8` is the item syntax of drafts 8 to 11 of draft-ietf-httpapi-ratelimit-headers: Structured Fields
+(RFC 9651). The older dialects have room for one limit only: the one with the least left.
 """
 
 from __future__ import annotations

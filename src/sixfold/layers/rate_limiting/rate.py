@@ -31,8 +31,8 @@ MAX_COUNT: Final = 1000
 
 _PERIOD_WORDS: Final[dict[str, Period]] = {
     "s": "second", "sec": "second", "m": "minute", "min": "minute", "h": "hour", "hr": "hour", "d": "day",
-    **{period: period for period in PERIODS},  # type: ignore[dict-item]
-    **{f"{period}s": period for period in PERIODS},  # type: ignore[dict-item]
+    **{period: period for period in PERIODS},
+    **{f"{period}s": period for period in PERIODS},
 }  # fmt: skip
 _UNIT_WORDS: Final[dict[str, Unit]] = {
     "": "requests", "request": "requests", "requests": "requests",
@@ -40,10 +40,11 @@ _UNIT_WORDS: Final[dict[str, Unit]] = {
     "concurrent-requests": "concurrent-requests",
 }  # fmt: skip
 _MEANT: Final = {
-    "ip": "address", "ips": "address", "host": "address", "source": "address", "account": "user", "subject": "user",
-    "sub": "user", "caller": "client", "app": "client", "application": "client", "org": "tenant",
-    "organisation": "tenant", "organization": "tenant", "apikey": "key", "api-key": "key", "endpoint": "route",
-    "operation": "route", "path": "route", "all": "global", "everyone": "global",
+    "ip": "address", "ips": "address", "host": "address", "source": "address",
+    "account": "user", "subject": "user", "sub": "user",
+    "caller": "client", "app": "client", "application": "client",
+    "org": "tenant", "organisation": "tenant", "organization": "tenant", "apikey": "key", "api-key": "key",
+    "endpoint": "route", "operation": "route", "path": "route", "all": "global", "everyone": "global",
 }  # fmt: skip
 _EXAMPLES: Final = (
     '"600/minute per client", "10/5 minutes", "1000/second burst 2000" or "5 concurrent-requests per user"'
@@ -66,7 +67,7 @@ class Rate(NamedTuple):
     Arguments:
         amount: how many, per window (or at once).
         unit: what is counted.
-        count, period: the window: `count` periods; 0 and "" for `concurrent-requests`. Seconds, minutes and
+        every, period: the window: so many periods; 0 and "" for `concurrent-requests`. Seconds, minutes and
             hours roll; days and months are calendar windows in UTC.
         subject: whose bucket; "" is decided by where the limit stands (client, or address for anonymous
             callers).
@@ -75,7 +76,7 @@ class Rate(NamedTuple):
 
     amount: int
     unit: Unit = "requests"
-    count: int = 0
+    every: int = 0
     period: Period = ""
     subject: Subject = ""
     burst: int = 0
@@ -83,7 +84,7 @@ class Rate(NamedTuple):
     @property
     def seconds(self) -> int:
         """The window in seconds; 0 for `concurrent-requests`."""
-        return self.count * SECONDS[self.period] if self.period else 0
+        return self.every * SECONDS[self.period] if self.period else 0
 
     @property
     def calendar(self) -> bool:
@@ -94,8 +95,8 @@ class Rate(NamedTuple):
         if self.period:
             text = (
                 f"{self.amount}/{self.period}"
-                if self.count == 1
-                else f"{self.amount}/{self.count} {self.period}"
+                if self.every == 1
+                else f"{self.amount}/{self.every} {self.period}"
             )
         else:
             text = f"{self.amount} {self.unit}"

@@ -33,6 +33,8 @@ def exceeded(plan: Plan, outcomes: Sequence[Outcome], now: int) -> Refusal:
     An enforced limit speaks before one in shadow mode; of several, the one that takes longest.
 
     Arguments:
+        plan: the limits.
+        outcomes: one per limit.
         now: microseconds since the epoch.
     """
     failed = [place for place, outcome in enumerate(outcomes) if outcome[0]]
@@ -84,7 +86,7 @@ def words(rate: Rate, subject: Subject) -> str:
     """Return a limit in public words."""
     if not rate.period:
         return f"{_many(rate.amount, 'request')} at once {_BUCKET[subject]}"
-    window = rate.period if rate.count == 1 else f"{rate.count} {rate.period}s"
+    window = rate.period if rate.every == 1 else f"{rate.every} {rate.period}s"
     return f"{_many(rate.amount, 'request')} per {window} {_BUCKET[subject]}"
 
 

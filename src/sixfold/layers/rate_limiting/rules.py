@@ -51,7 +51,7 @@ def meter(rate: Rate) -> Meter:
     if rate.unit == "concurrent-requests":
         return Concurrency(rate.amount)
     if rate.period == "day" or rate.period == "month":
-        return Quota(rate.amount, rate.count, rate.period)
+        return Quota(rate.amount, rate.every, rate.period)
     return Gcra(rate.amount, rate.seconds, rate.burst or rate.amount)
 
 
@@ -133,7 +133,7 @@ class _Compiler:
         subject = bound.rate.subject
         if subject in ("client", "user", "tenant", "key"):
             raise ValueError(
-                f"{bound.rule}: an anonymous caller has no {subject}; write `per address`, `route` or `global`"
+                f"{bound.rule}: an anonymous caller has no {subject}; write `per address` or `global`"
             )
 
     # ------------------------------------------------------------------ plans
@@ -144,7 +144,9 @@ class _Compiler:
         """Return the plan of these limits; operations with the same limits share one.
 
         Arguments:
+            bounds: the limits.
             operation: None where no operation is known: costs 1.
+            known: whether the caller is.
             free: costs 1 whatever the operation costs (a look, not a charge).
         """
         mode: Mode = self.table.mode

@@ -66,6 +66,7 @@ class LimitStore(Protocol):
         """Charge all, or, if a binding one does not pass, nothing at all. One outcome per charge, in order.
 
         Arguments:
+            charges: of one request.
             now: microseconds since the epoch; a store with a clock of its own uses that.
         """
         ...

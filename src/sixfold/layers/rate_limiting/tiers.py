@@ -17,6 +17,7 @@ def tier_of(policy: Policy, tiers: Mapping[str, Sequence[Rate]]) -> Callable[[Id
     """Return the function that names the tier of a caller, "" for none. A client's own row comes first.
 
     Arguments:
+        policy: the compiled policy.
         tiers: rates by tier. Of several tiers that fit, the most generous counts.
 
     Raises:
