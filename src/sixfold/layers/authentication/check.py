@@ -76,9 +76,8 @@ class Authentication:
             KeySet, if the issuer's keys are not there yet or the token's key is not among them.
 
         Returns:
-            Identity, ANONYMOUS for a public operation without a credential, or Refusal. A credential that is
-            sent
-            is never ignored: a bad one is refused on public operations too (RFC 6750 section 3.1).
+            Identity, ANONYMOUS for a public operation without a credential, or Refusal. A credential that
+            was sent is never ignored: a bad one is refused on public operations too (RFC 6750 section 3.1).
         """
         demand = self._demands[operation.index]
         if demand.off:

@@ -156,7 +156,7 @@ def _wrong_form(token: bytes) -> str:
     if dots == 4:
         return "the token has five parts: it is encrypted (JWE), which is not accepted"
     if dots != 2:
-        return f"the token has {dots + 1} parts; a signed token has three"
+        return f"the token has {dots + 1} part{'s' if dots else ''}; a signed token has three"
     if b"=" in token:
         return "the token holds `=` padding; base64url in a token has none"
     if b"" in token.split(b"."):

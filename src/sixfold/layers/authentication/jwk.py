@@ -1,5 +1,4 @@
-"""Verification keys: a JSON Web Key (RFC 7517, RFC 7518 section 6, RFC 8037) compiled into what it may
-verify.
+"""Verification keys: a JSON Web Key (RFC 7517, RFC 7518 section 6, RFC 8037), compiled to what it may verify.
 
 A key fits an algorithm if, and only if, `Key.verifiers` holds that algorithm: `kty`, `crv`, `use`, `key_ops`,
 `alg` and strength were all decided when the key was loaded (RS-02, RS-13), so nothing is left to get wrong
@@ -26,17 +25,14 @@ _HASHES: Final[Mapping[str, hashes.HashAlgorithm]] = {
     "384": hashes.SHA384(),
     "512": hashes.SHA512(),
 }
-_CURVES: Final[
-    Mapping[str, tuple[str, ec.EllipticCurve, int]]
-] = {  # crv: algorithm, curve, bytes of a coordinate
+# Of a curve (`crv`): its algorithm, and the bytes of a coordinate
+_CURVES: Final[Mapping[str, tuple[str, ec.EllipticCurve, int]]] = {
     "P-256": ("ES256", ec.SECP256R1(), 32),
     "P-384": ("ES384", ec.SECP384R1(), 48),
     "P-521": ("ES512", ec.SECP521R1(), 66),
 }
 _RSA_ALGORITHMS: Final = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
-_RSA_BITS: Final = range(
-    2048, 8193
-)  # RFC 7518 section 3.3 asks for 2048; beyond 8192 one check costs milliseconds
+_RSA_BITS: Final = range(2048, 8193)  # RFC 7518 section 3.3; beyond 8192 bits a check costs milliseconds
 _BASE64URL: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
 
 
@@ -116,8 +112,26 @@ def _rsa(jwk: dict[str, Any]) -> dict[str, Verify]:
         raise Unusable(f"an RSA key of {modulus.bit_length()} bits; 2048 to 8192 are allowed")
     if exponent.bit_length() > 32 or exponent < 3 or not exponent & 1:
         raise Unusable("the public exponent is weak or out of range")
-    key = rsa.RSAPublicNumbers(exponent, modulus).public_key()
+    if _is_roca(modulus):
+        raise Unusable("the key was made by a faulty generator (ROCA) and can be factored")
+    try:
+        key = rsa.RSAPublicNumbers(exponent, modulus).public_key()
+    except ValueError:
+        raise Unusable("`n` and `e` are no RSA key") from None
     return {name: _rsa_verifier(key, name) for name in _RSA_ALGORITHMS}
+
+
+def _is_roca(modulus: int) -> bool:
+    """Tell moduli of a faulty chip library: modulo small primes they are powers of 65537 (CVE-2017-15361)."""
+    return all(modulus % prime in powers for prime, powers in _ROCA)
+
+
+def _powers(prime: int) -> frozenset[int]:
+    return frozenset(pow(65537, exponent, prime) for exponent in range(prime))
+
+
+_PRIMES: Final = (11, 13, 17, 19, 37, 53, 61, 71, 73, 79, 97, 103, 107, 109, 127, 151, 157)
+_ROCA: Final = tuple((prime, _powers(prime)) for prime in _PRIMES)
 
 
 def _rsa_verifier(key: rsa.RSAPublicKey, algorithm: str) -> Verify:

@@ -1,4 +1,4 @@
-"""Conditions on one request: `path.user_id == token.sub and token.tenant == header.x-tenant` (API1, object level).
+"""Conditions on one request: `path.user_id == token.sub and token.tenant == header.x-tenant` (OWASP API1).
 
     expression = term { "or" term }
     term       = factor { "and" factor }
@@ -6,8 +6,8 @@
     operand    = path.name | query.name | header.name | token.claim.path
                | identity.subject | identity.client_id | identity.tenant | 'text' | "text"
 
-A fact that is missing makes a comparison neither true nor false, also under `not` (Kleene's logic): only what is
-known to hold lets a request pass. Scalars are compared as text, exactly; `in` looks into a list of the token.
+A fact that is missing makes a comparison neither true nor false, also under `not` (Kleene's logic): only what
+is known to hold lets a request pass. Scalars are compared as text, exactly; `in` looks into a list of the token.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How limits are told to the client: a writer per dialect, compiled per set of limits; a request fills in numbers.
+"""How limits are told to the client: one writer per dialect, compiled per set of limits.
 
 `draft-8` is the item syntax of drafts 8 to 11 of draft-ietf-httpapi-ratelimit-headers: Structured Fields
 (RFC 9651). The older dialects have room for one limit only: the one with the least left.
@@ -55,7 +55,7 @@ def _nothing(outcomes: Sequence[Outcome], now: int, headers: list[Pair]) -> None
 
 def _draft_8(shown: Sequence[Shown]) -> Writer:
     policy = (b"ratelimit-policy", ", ".join(_policy_item(item) for item in shown).encode())
-    items = (f"{_string(item.name)};r=%d{';t=%d' if item.rate.period else ''}" for item in shown)
+    items = (f"{_string(item.name).replace('%', '%%')};r=%d{';t=%d' if item.rate.period else ''}" for item in shown)
     template = ", ".join(items).encode()
     if len(shown) == 1 and shown[0].rate.period:
         only = shown[0].place
@@ -89,9 +89,7 @@ def _policy_item(item: Shown) -> str:
 
 
 def _string(text: str) -> str:
-    """Serialise a String (RFC 9651 section 4.1.6); `%` is doubled later by nobody, so it is not let in
-    here.
-    """
+    """Serialise a String (RFC 9651 section 4.1.6)."""
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 

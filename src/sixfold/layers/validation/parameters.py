@@ -63,7 +63,7 @@ class Check:
         validator = self._validator
         for value in values:
             if validator is None or validator.is_valid(value):
-                if _large(value) and unbounded(validator, value, _places(value)):
+                if _may_be_large(value) and unbounded(validator, value, tuple(large_integers(value))):
                     return (Fault(self.where, "integers between -2^53 and 2^53", "a larger integer"),)
                 return ()
         assert validator is not None  # noqa: S101 (narrowing: without one the first value was taken)
@@ -74,14 +74,10 @@ class Check:
         return (Fault(self.where, "a value: the parameter is required", "nothing"),) if self.required else ()
 
 
-def _large(value: Any) -> bool:
+def _may_be_large(value: Any) -> bool:
     if type(value) is int:
         return not -SAFE_INTEGER <= value <= SAFE_INTEGER
     return isinstance(value, (list, dict))
-
-
-def _places(value: Any) -> tuple[tuple[str | int, ...], ...]:
-    return tuple(large_integers(value)) if isinstance(value, (list, dict)) else ((),)
 
 
 class Declared:

@@ -1,8 +1,7 @@
 """Strict JSON: a text that every parser reads alike, or a flaw. RFC 8259, RFC 7493 (I-JSON); OWASP API Security API3.
 
 orjson alone keeps the last of two equal names, turns long integers into floats and knows no limits. So its value is
-written again and the two texts are compared: a text that comes out as it went in holds no repeated name and no number
-that was read differently. Only a text that differs is looked at more closely, and only a large one is measured.
+written again, and cheap sufficient tests compare the two texts; only a text that they cannot clear is looked at closely.
 """
 
 from __future__ import annotations
@@ -26,6 +25,7 @@ _BLANKS: Final = b" \t\r\n"
 _DIGITS: Final = bytes(
     ord("0") if 0x30 <= byte <= 0x39 else ord("e") if byte == ord("E") else byte for byte in range(256)
 )
+_APART: Final = bytes(ord(" ") if byte in b",:[]{}" else byte for byte in range(256))
 _LONG: Final = b"0" * 16  # no shorter run of digits leaves the safe range
 _NUMBER: Final = re.compile(rb"-?([0-9]+)(?:\.([0-9]+))?(?:[eE]([+-]?[0-9]+))?")
 _BOXES: Final = (dict, list)
@@ -97,11 +97,16 @@ class Parser:
                 if flaw is not None:
                     return flaw
             canonical = orjson.dumps(value)
-            if raw != canonical and raw.translate(None, _BLANKS) != canonical.translate(None, _BLANKS):
-                flaw = _difference(raw, canonical)
+            changed = raw != canonical
+            if changed and _repeats_a_name(raw, canonical):
+                return Flaw("every name once in an object", "a repeated name")
+            digits = raw.translate(_DIGITS)
+            large: tuple[Path, ...] = ()  # of places
+            if _LONG in digits or (changed and b"0e" in digits):
+                flaw = _odd_number(outside(raw))
                 if flaw is not None:
                     return flaw
-            large = _large(raw, value) if _LONG in raw.translate(_DIGITS) else ()
+                large = tuple(large_integers(value)) if _LONG in digits else ()
         except orjson.JSONDecodeError:
             return Flaw(_BROKEN, "something else")
         except (RecursionError, MemoryError):
@@ -116,25 +121,32 @@ def outside(raw: bytes) -> bytes:
     return b"".join(raw.split(b'"')[::2])
 
 
-def _difference(raw: bytes, canonical: bytes) -> Flaw | None:
-    """Look closely at a text that is written differently from its canonical form.
+def _repeats_a_name(raw: bytes, canonical: bytes) -> bool:
+    """Return whether a name stands twice in an object, however it is spelled.
 
-    An object of the value has a member per *different* name, so fewer colons than in the text mean that a name stood
-    there twice, however it was spelled.
+    The value has a member per *different* name, so where one was dropped the canonical text has fewer colons. Colons in
+    strings are equally many in both, if those that were escaped are counted; `\\\\u003a` is counted though it is none,
+    which can only ask for the closer look.
     """
-    bare = outside(raw)
-    if bare.count(b":") != outside(canonical).count(b":"):
-        return Flaw("every name once in an object", "a repeated name")
+    colons = raw.count(b":") + raw.count(b"\\u003a") + raw.count(b"\\u003A")
+    return colons != canonical.count(b":") and outside(raw).count(b":") != outside(canonical).count(b":")
+
+
+def _odd_number(bare: bytes) -> Flaw | None:
     digits = bare.translate(_DIGITS)
-    if _LONG in digits or b"0e" in digits:
-        return next(filter(None, map(_number, _NUMBER.finditer(bare))), None)
-    return None
+    if _LONG not in digits and b"0e" not in digits:
+        return None  # it was in a string
+    tokens = bare.translate(_APART).split()
+    return next(filter(None, (_number(token) for token in tokens if len(token) > 15 or b"e" in token.lower())), None)
 
 
-def _number(match: re.Match[bytes]) -> Flaw | None:
+def _number(token: bytes) -> Flaw | None:
+    match = _NUMBER.fullmatch(token)
+    if match is None:
+        return None  # `true` or `false`
     whole, fraction, exponent = match.groups()
     if fraction is None and exponent is None:
-        if len(whole) > 20 or not -(2**63) <= int(match[0]) < 2**64:
+        if len(whole) > 20 or not -(2**63) <= int(token) < 2**64:
             return Flaw("integers of at most 64 bits", "a longer integer")
     elif len(whole) + len(fraction or b"") > MAX_DIGITS:
         return Flaw(f"numbers of at most {MAX_DIGITS} digits", "a longer number")
@@ -176,16 +188,12 @@ def _longest(raw: bytes) -> int:
     return max(map(len, raw.split(b'"')[1::2]), default=0)
 
 
-def _large(raw: bytes, value: Any) -> tuple[Path, ...]:
-    """Return where integers beyond the safe range stand."""
-    if _LONG not in outside(raw).translate(_DIGITS):
-        return ()  # digits in a string
-    if type(value) not in _BOXES:
-        return ((),) if _is_large(value) else ()
-    return tuple(large_integers(value))
-
-
 def large_integers(value: Any) -> Iterator[Path]:
+    """Yield where integers beyond the safe range stand in a value."""
+    if type(value) not in _BOXES:
+        if _is_large(value):
+            yield ()
+        return
     stack: list[tuple[Path, Any]] = [((), value)]
     while stack:
         path, box = stack.pop()
