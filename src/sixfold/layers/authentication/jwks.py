@@ -58,7 +58,7 @@ class Source(NamedTuple):
     issuer: str
     url: str = ""
     file: str = ""
-    secret: str = ""
+    secret: str | None = None
     refresh: int = 0
     max_stale: int = 0
 
@@ -102,7 +102,7 @@ class KeyRing:
             return Missing(
                 "keys-unavailable", reason, "check `jwks` of this issuer and the network to it", True
             )
-        by_name = kid and not self.source.secret  # a secret has no name
+        by_name = kid and self.source.secret is None  # a secret has no name
         candidates = self._by_kid.get(kid, ()) if by_name else self.keys
         fitting = [key.verifiers[alg] for key in candidates if alg in key.verifiers]
         if len(fitting) == 1:
@@ -310,7 +310,7 @@ def _source(policy: Policy, number: int, issuer: Issuer, *, allow_http: bool) ->
     """Turn an issuer's table into its source, refusing whatever is neither https nor a plain path."""
     name = issuer.issuer
     if issuer.jwks is None:
-        return Source(name, secret=issuer.secret or "")
+        return Source(name, secret=issuer.secret)
     refresh, stale = int(issuer.refresh * _SECOND), int(issuer.max_stale * _SECOND)
     if ":" not in issuer.jwks:
         return Source(name, file=os.path.join(policy.folder, issuer.jwks), refresh=refresh, max_stale=stale)
@@ -329,7 +329,7 @@ def _source(policy: Policy, number: int, issuer: Issuer, *, allow_http: bool) ->
 
 def _ring(policy: Policy, number: int, source: Source) -> KeyRing:
     table = f"authentication.issuers.{number}"
-    if source.secret:
+    if source.secret is not None:
         try:
             return KeyRing(source, (secret(source.secret.encode()),))
         except Unusable as problem:
