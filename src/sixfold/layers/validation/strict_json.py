@@ -19,7 +19,7 @@ SAFE_INTEGER: Final = (
 )  # beyond it a double, hence JavaScript, cannot tell neighbours apart (RFC 8259 section 6)
 MAX_DEPTH: Final = 254  # orjson writes no deeper
 MAX_DIGITS: Final = 32  # of a number with fraction or exponent; a double holds 17
-MAX_EXPONENT: Final = 308
+MAX_EXPONENT: Final = 324  # of the smallest double
 
 _BLANKS: Final = b" \t\r\n"
 _DIGITS: Final = bytes(
@@ -101,12 +101,11 @@ class Parser:
             if changed and _repeats_a_name(raw, canonical):
                 return Flaw("every name once in an object", "a repeated name")
             digits = raw.translate(_DIGITS)
-            large: tuple[Path, ...] = ()  # of places
+            large: tuple[Path, ...] | Flaw = ()
             if _LONG in digits or (changed and b"0e" in digits):
-                flaw = _odd_number(outside(raw))
-                if flaw is not None:
-                    return flaw
-                large = tuple(large_integers(value)) if _LONG in digits else ()
+                large = _numbers(outside(raw), value)
+                if isinstance(large, Flaw):
+                    return large
         except orjson.JSONDecodeError:
             return Flaw(_BROKEN, "something else")
         except (RecursionError, MemoryError):
@@ -132,12 +131,16 @@ def _repeats_a_name(raw: bytes, canonical: bytes) -> bool:
     return colons != canonical.count(b":") and outside(raw).count(b":") != outside(canonical).count(b":")
 
 
-def _odd_number(bare: bytes) -> Flaw | None:
+def _numbers(bare: bytes, value: Any) -> tuple[Path, ...] | Flaw:
+    """Look closely at the numbers of a text: return where large integers stand, or what is wrong."""
     digits = bare.translate(_DIGITS)
-    if _LONG not in digits and b"0e" not in digits:
-        return None  # it was in a string
-    tokens = bare.translate(_APART).split()
-    return next(filter(None, (_number(token) for token in tokens if len(token) > 15 or b"e" in token.lower())), None)
+    long = _LONG in digits
+    if not long and b"0e" not in digits:
+        return ()  # it was in a string
+    for token in bare.translate(_APART).split():
+        if (len(token) >= len(_LONG) or b"e" in token.lower()) and (flaw := _number(token)):
+            return flaw
+    return tuple(large_integers(value)) if long else ()
 
 
 def _number(token: bytes) -> Flaw | None:
