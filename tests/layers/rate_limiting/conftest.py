@@ -57,7 +57,7 @@ class Bench:
         self, table: dict[str, Any], *operations: dict[str, Any], store: Any = None, local: Any = None
     ) -> None:
         self.policy = build_policy(table, *operations)
-        self.store = store or MemoryStore()
+        self.store = MemoryStore() if store is None else store
         self.layer = RateLimiting(self.policy, self.store, local)
         self.now = NOW
         self.alice = Identity("alice", issuer="https://issuer.example", client_id="app")

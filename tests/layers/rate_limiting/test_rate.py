@@ -94,7 +94,8 @@ rates = st.one_of(
     st.tuples(st.integers(1, 10**12), st.just("concurrent-requests"), st.just(0), st.just(""), subjects, st.just(0)),
     st.tuples(
         st.integers(1, 10**6), st.just("requests"), st.integers(1, 1000),
-        st.sampled_from([period for period in PERIODS if period not in CALENDAR]), subjects, st.integers(0, 10**12),
+        st.sampled_from([period for period in PERIODS if period not in CALENDAR]), subjects, st.integers(0,
+        10**12),
     ),
     st.tuples(
         st.integers(1, 10**12), st.just("requests"), st.integers(1, 1000), st.sampled_from(sorted(CALENDAR)), subjects,
