@@ -19,9 +19,9 @@ HEADERS = [
     (
         "draft-8",
         {
-            "ratelimit-policy": '"burst";q=100;w=60, "daily";q=1000;w=86400,
-            "open";q=5;qu="concurrent-requests"', "ratelimit": '"burst";r=50;t=30, "daily";r=70;t=51,
-            "open";r=4',
+            "ratelimit-policy": '"burst";q=100;w=60, "daily";q=1000;w=86400, '
+            '"open";q=5;qu="concurrent-requests"',
+            "ratelimit": '"burst";r=50;t=30, "daily";r=70;t=51, "open";r=4',
         },
     ),
     (

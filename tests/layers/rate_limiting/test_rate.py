@@ -90,18 +90,14 @@ def test_growth_is_a_matter_of_one_subject() -> None:
 
 
 subjects = st.sampled_from(("", *SUBJECTS))
+amounts, many = st.integers(1, 10**12), st.integers(1, 1000)
+rolling = st.sampled_from([period for period in PERIODS if period not in CALENDAR])
+nothing, requests = st.just(0), st.just("requests")
 rates = st.one_of(
-    st.tuples(st.integers(1, 10**12), st.just("concurrent-requests"), st.just(0), st.just(""), subjects, st.just(0)),
-    st.tuples(
-        st.integers(1, 10**6), st.just("requests"), st.integers(1, 1000),
-        st.sampled_from([period for period in PERIODS if period not in CALENDAR]), subjects, st.integers(0,
-        10**12),
-    ),
-    st.tuples(
-        st.integers(1, 10**12), st.just("requests"), st.integers(1, 1000), st.sampled_from(sorted(CALENDAR)), subjects,
-        st.just(0),
-    ),
-).map(lambda parts: Rate(*parts))  # fmt: skip
+    st.tuples(amounts, st.just("concurrent-requests"), nothing, st.just(""), subjects, nothing),
+    st.tuples(st.integers(1, 10**6), requests, many, rolling, subjects, st.integers(0, 10**12)),
+    st.tuples(amounts, requests, many, st.sampled_from(sorted(CALENDAR)), subjects, nothing),
+).map(lambda parts: Rate(*parts))
 
 
 @given(rates)
