@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path as FilePath
 from typing import Any, Final
@@ -25,7 +25,10 @@ _FORMAT: Final = 1  # raise it when the same file starts to mean something else
 
 
 def compile_policy(
-    loaded: Loaded | Document, *, openapi_documents: Mapping[str, bytes] | None = None
+    loaded: Loaded | Document,
+    *,
+    openapi_documents: Mapping[str, bytes] | None = None,
+    describe: Callable[[list[Operation]], list[Operation]] | None = None,
 ) -> Policy:
     """Compile a policy.
 
@@ -34,6 +37,8 @@ def compile_policy(
         openapi_documents: OpenAPI documents that were fetched already, by name; they stand beside the files
             that `[gateway] openapi` names, or instead of one of the same name. A document that came this way
             has no folder, so it cannot refer to other files.
+        describe: turns the operations of the documents into those that `[[routes]]` refine; an application that
+            knows its own routes puts them in here.
 
     Raises:
         PolicyError: holds every problem found, in the file and in the OpenAPI documents.
@@ -41,7 +46,7 @@ def compile_policy(
     if isinstance(loaded, Document):
         loaded = Loaded(document=loaded, folder=str(FilePath().absolute()))
     imported = openapi.read(loaded, openapi_documents or {})
-    table = _Table(loaded, imported.operations)
+    table = _Table(loaded, describe(imported.operations) if describe else imported.operations)
     operations = tuple(replace(operation, index=index) for index, operation in enumerate(table.operations()))
     return Policy(
         version=_version(loaded.document, imported.values),
@@ -69,7 +74,8 @@ class _Row:
         self.weight = (match.weight(match_.path), bool(match_.methods))
 
     def applies(self, operation: Operation) -> bool:
-        if self.methods and operation.method not in self.methods:
+        """Return whether an operation is among those that a final `/**` covers."""
+        if not match.is_wide(self.path) or self.methods and operation.method not in self.methods:
             return False
         return match.covers(self.path, operation.path)
 
@@ -91,9 +97,14 @@ class _Table:
         self._expectations()
         if self.problems:
             raise PolicyError(*self.problems)
-        self.exact: dict[tuple[str, str], list[_Row]] = {}
-        for row in sorted(self.rows, key=lambda row: row.weight):
-            self._place(row)
+        self.exact: dict[tuple[str, str], list[_Row]] = {}  # the widest first
+        for row in self.rows:
+            for method in row.methods or self.methods.get(row.shape, match.EVERY):
+                self.exact.setdefault((method, row.shape), []).append(row)
+        for key, rows in self.exact.items():
+            rows.sort(key=lambda row: row.weight)
+            if key not in self.base:
+                self.base[key] = self._made(key[0], rows[-1])
         self.wide = sorted((row for row in self.rows if match.is_wide(row.path)), key=lambda row: row.weight)
 
     def operations(self) -> list[Operation]:
@@ -151,14 +162,6 @@ class _Table:
     def _collision(self, rule: Rule, other: Rule) -> None:
         text = f"matches the same requests as {other.file}:{other.line}; keep one of the two"
         self.problems.append(Problem(text, rule.name, rule.file, rule.line))
-
-    def _place(self, row: _Row) -> None:
-        """Note which operations a route means by name, and make those that no document describes."""
-        for method in row.methods or self.methods.get(row.shape, match.EVERY):
-            key = (method, row.shape)
-            self.exact.setdefault(key, []).append(row)
-            if key not in self.base:
-                self.base[key] = self._made(method, row)
 
     def _made(self, method: str, row: _Row) -> Operation:
         get = self.base.get(("GET", row.shape))

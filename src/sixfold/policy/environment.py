@@ -18,7 +18,7 @@ _PREFIX: Final = "SIXFOLD_"
 def overrides(environ: Mapping[str, str]) -> Iterator[tuple[str, Path, Any]]:
     """Yield (variable, path, value) of each override, in the order of their names.
 
-    Text is taken as it is where the grammar takes text; elsewhere it is a TOML value: `["10.0.0.0/8"]`, `false`.
+    Text is taken as it is where the grammar takes text; elsewhere it is a TOML value: `["a", "b"]`, `false`.
     """
     for name in sorted(environ):
         if name.startswith(_PREFIX) and "__" in name:

@@ -1,6 +1,7 @@
 """Reads `sixfold.toml` (or the same tree as YAML): text, then environment, then grammar.
 
-Rules CFG-01, CFG-03, CFG-04. Own loader for the sake of its messages: each names file, line and a remedy (CFG-05).
+Rules CFG-01, CFG-03, CFG-04. Own loader for the sake of its messages: each names file, line and a remedy
+(CFG-05).
 """
 
 from __future__ import annotations

@@ -94,8 +94,9 @@ def covers(wide: str, path: str) -> bool:
 
 
 def weight(path: str) -> tuple[int, ...]:
-    """Return how specific a template is, for comparison: text beats a parameter, a parameter beats `/**`."""
-    return tuple(_segment_weight(segment) for segment in path.split("/")[1:])
+    """Return how specific a template is, for comparison: text beats a parameter, the end beats `/**`."""
+    weights = tuple(_segment_weight(segment) for segment in path.split("/")[1:])
+    return weights if is_wide(path) else (*weights, 1)
 
 
 def _segment_weight(segment: str) -> int:

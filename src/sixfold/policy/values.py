@@ -34,7 +34,7 @@ class Resolver:
         self.problems: list[tuple[Path, str]] = []
 
     def resolve(self, value: Any, here: Options, path: Path = ()) -> Any:
-        """Return a copy of a value with all of it replaced; `here` is what the grammar allows at its place."""
+        """Return a copy with everything replaced; `here` is what the grammar allows at its place."""
         if isinstance(value, str):
             return self._expand(value, path)
         if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""From pydantic's errors to one line per problem: what was found (a type, never the value), what is allowed."""
+"""From pydantic's errors to one line per problem: what was found (its type), and what is allowed."""
 
 from __future__ import annotations
 

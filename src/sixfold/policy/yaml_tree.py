@@ -14,7 +14,9 @@ import yaml
 from sixfold.policy.tree import MAX_DEPTH, Path, Tree, Unreadable
 
 _BASE: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_MAX_NODES: Final = 5_000_000  # an alias counts as often as it is used: no billion laughs
+# An alias counts as often as it is used, so a small text cannot grow without end (no billion laughs).
+_GROWTH: Final = 10
+_ALWAYS: Final = 10_000
 _TAG: Final = "tag:yaml.org,2002:"
 
 
@@ -48,7 +50,7 @@ def read(text: str | bytes, depth: int = MAX_DEPTH) -> Tree:
     loader = _Loader(text)
     try:
         node = loader.get_single_node()
-        builder = _Builder(depth)
+        builder = _Builder(depth, _ALWAYS + _GROWTH * len(text))
         return Tree(None if node is None else builder.value(node, (), 0), builder.lines)
     except yaml.MarkedYAMLError as problem:
         mark = problem.problem_mark or problem.context_mark
@@ -62,21 +64,23 @@ def read(text: str | bytes, depth: int = MAX_DEPTH) -> Tree:
 
 
 class _Builder:
-    def __init__(self, depth: int) -> None:
+    def __init__(self, depth: int, budget: int) -> None:
         self.depth = depth
+        self.budget = budget  # nodes
         self.lines: dict[Path, int] = {}
-        self.count = 0
 
     def value(self, node: Any, path: Path, level: int) -> Any:
-        self.count += 1
+        self.budget -= 1
         line = node.start_mark.line + 1
-        if level > MAX_DEPTH or self.count > _MAX_NODES:
+        if level > MAX_DEPTH or self.budget < 0:
             raise Unreadable("nested too deeply, or an alias inside itself", line)
+        if isinstance(node, yaml.ScalarNode):
+            return _scalar(node, line)
+        if node.tag not in (_TAG + "map", _TAG + "seq"):
+            raise Unreadable("a tag that is not understood", line)
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path, level)
-        if isinstance(node, yaml.SequenceNode):
-            return [self._below(item, path, str(i), item, level) for i, item in enumerate(node.value)]
-        return _scalar(node, line)
+        return [self._below(item, path, str(i), item, level) for i, item in enumerate(node.value)]
 
     def _mapping(self, node: Any, path: Path, level: int) -> dict[str, Any]:
         result: dict[str, Any] = {}

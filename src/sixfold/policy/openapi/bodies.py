@@ -22,7 +22,7 @@ _ENCODING: Final = ("contentType", "style", "explode", "allowReserved")
 
 
 class Unsupported(ValueError):
-    """Something that Sixfold cannot judge although it is OpenAPI: the operation is closed, others are served."""
+    """Something that Sixfold cannot judge although it is OpenAPI: the operation is closed."""
 
 
 def parameters(schemas: Schemas, *lists: tuple[File, Any]) -> tuple[Parameter, ...]:

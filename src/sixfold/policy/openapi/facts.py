@@ -155,7 +155,7 @@ class Facts:
     def _composition(
         self, file: File, schema: Any, *, every: bool = False
     ) -> Iterator[tuple[File, dict[str, Any]]]:
-        """Yield a schema and the parts that apply to the same value: always, or (`every`) on some condition."""
+        """Yield a schema and the parts that apply to the same value, always or (`every`) sometimes."""
         seen: set[int] = set()
         pending: list[Place] = [(file, schema)]
         while pending:

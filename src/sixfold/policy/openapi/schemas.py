@@ -1,9 +1,9 @@
 """OpenAPI schemas turned into JSON Schema 2020-12, once for requests and once for responses (defence 3.3).
 
-A schema comes in two forms. *Whole*: it describes a value of its own; in a request an object that names its
-properties is closed then. *Part*: it stands inside an `allOf` and the like, where its neighbours may name more;
-there the outermost schema closes the object. Under `not`, `if` and `contains` the schema is *plain*: closing it,
-or hiding properties, would turn the meaning round.
+A schema comes in two forms. *Whole*: it describes a value of its own; in a request an object that names
+its properties is closed then. *Part*: it stands inside an `allOf` and the like, where its neighbours may name
+more; there the outermost schema closes the object. Under `not`, `if` and `contains` the schema is *plain*:
+closing it, or hiding properties, would turn the meaning round.
 """
 
 from __future__ import annotations
@@ -204,7 +204,7 @@ class _One:
         return self._inherit(plan) if plan is not None and not plan.keyword else self.result
 
     def _passes_on(self) -> bool:
-        """Return whether one member that can be an object says everything: then that one is closed instead."""
+        """Return whether one member that can be an object says everything: then that one is closed."""
         if not self.view.whole or not self.source.keys().isdisjoint(_CLOSING | _CONDITIONAL | {"properties"}):
             return False
         capable = [member for member in self.members if self.facts.may_be_object(*member)]
