@@ -89,6 +89,7 @@ CODES: Final[Mapping[str, Code]] = {
     "upstream-malformed": Code("upstream", 502, "The API's answer was not well-formed HTTP"),
     "upstream-timeout": Code("upstream", 504, "The API did not answer in time"),
     "upstream-busy": Code("upstream", 503, "The API is busy"),
+    "application-failed": Code("upstream", 500, "The API failed before it answered"),
     "draining": Code("upstream", 503, "This node is shutting down"),
 }
 

@@ -170,6 +170,10 @@ def failed(problem: BaseException) -> Refusal:
     return Refusal("internal", Rule("flow"), reason=f"{type(problem).__name__} while judging", remedy="report this bug")
 
 
+def _untold(problem: BaseException) -> None:
+    """Tell nobody."""
+
+
 def drive(flow: Flow, fetch: Callable[[Need], Any]) -> Permit | Refusal | Reply:
     """Run a flow to its end, fetching synchronously."""
     answer: Any = None
@@ -183,8 +187,10 @@ def drive(flow: Flow, fetch: Callable[[Need], Any]) -> Permit | Refusal | Reply:
         answer = fetch(need)
 
 
-async def drive_async(flow: Flow, fetch: Callable[[Need], Awaitable[Any]]) -> Permit | Refusal | Reply:
-    """Run a flow to its end, fetching asynchronously."""
+async def drive_async(
+    flow: Flow, fetch: Callable[[Need], Awaitable[Any]], bug: Callable[[BaseException], None] = _untold
+) -> Permit | Refusal | Reply:
+    """Run a flow to its end, fetching asynchronously; `bug` is told about a failure of our own."""
     answer: Any = None
     while True:
         try:
@@ -192,5 +198,7 @@ async def drive_async(flow: Flow, fetch: Callable[[Need], Awaitable[Any]]) -> Pe
         except StopIteration as end:
             return end.value  # type: ignore[no-any-return]
         except BaseException as problem:  # noqa: BLE001
-            return failed(problem)
+            refusal = failed(problem)
+            bug(problem)
+            return refusal
         answer = await fetch(need)
