@@ -69,7 +69,7 @@ class Facts:
         """Return whether a schema, or a part of it, names properties."""
         known = self._declares.get(id(schema))
         if known is None:
-            known = any("properties" in part for _, part in self._composition(file, schema, every=True))
+            known = any("properties" in part for _, part in self.composition(file, schema, every=True))
             self._declares[id(schema)] = known
         return known
 
@@ -80,7 +80,7 @@ class Facts:
         if known is None:
             known = self._hidden[key] = frozenset(
                 name
-                for there, part in self._composition(file, schema)
+                for there, part in self.composition(file, schema)
                 for name, value in table(part.get("properties")).items()
                 if self.carries(there, value, word)
             )
@@ -92,11 +92,11 @@ class Facts:
             return False
         if "$ref" not in schema and "allOf" not in schema:
             return schema.get(word) is True
-        return any(part.get(word) is True for _, part in self._composition(file, schema))
+        return any(part.get(word) is True for _, part in self.composition(file, schema))
 
     def required(self, file: File, schema: Any) -> set[str]:
         """Return the names that a schema always requires."""
-        parts = self._composition(file, schema)
+        parts = self.composition(file, schema)
         return {name for _, part in parts for name in items(part.get("required")) if isinstance(name, str)}
 
     def may_be_object(self, file: File, schema: Any, depth: int = 0) -> bool:
@@ -126,6 +126,10 @@ class Facts:
             return False
         return not any(self.members(file, schema)) and "enum" not in schema and "const" not in schema
 
+    def is_part_of(self, schema: dict[str, Any], file: File, whole: Any) -> bool:
+        """Return whether a schema is, or applies inside, another one that stands in a file."""
+        return any(part is schema for _, part in self.composition(file, whole, every=True))
+
     def is_inherited(self, file: File, schema: Any) -> bool:
         """Return whether a schema has a discriminator that chooses among its children."""
         _, schema = self.files.follow(file, schema)
@@ -152,7 +156,7 @@ class Facts:
                     pending.append(member)
         return False
 
-    def _composition(
+    def composition(
         self, file: File, schema: Any, *, every: bool = False
     ) -> Iterator[tuple[File, dict[str, Any]]]:
         """Yield a schema and the parts that apply to the same value, always or (`every`) sometimes."""

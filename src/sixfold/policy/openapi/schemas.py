@@ -208,7 +208,16 @@ class _One:
         if not self.view.whole or not self.source.keys().isdisjoint(_CLOSING | _CONDITIONAL | {"properties"}):
             return False
         capable = [member for member in self.members if self.facts.may_be_object(*member)]
-        return len(capable) == 1 and not self.facts.is_inherited(*capable[0])
+        return len(capable) == 1 and not self._is_child_of(*capable[0])
+
+    def _is_child_of(self, file: File, member: Any) -> bool:
+        """Return whether a member chooses among its children by a discriminator, and this schema is one of them."""
+        there, parent = self.every.files.follow(file, member)
+        if not self.facts.is_inherited(there, parent):
+            return False
+        plan = discriminator.plan(self.every.files, there, parent)
+        targets = [self.every.files.resolve(plan.file, ref) for _, ref in plan.references()] if plan else []
+        return any(self.facts.is_part_of(self.source, target.file, target.node) for target in targets)
 
     def _below(self, schema: Any, view: View, relieved: frozenset[str] = _NOBODY) -> Schema:
         return self.every.schema(self.file, schema, view, relieved, self.depth + 1)
