@@ -39,26 +39,25 @@ class MemoryStore:
     def spend(self, charges: Sequence[Charge], now: int) -> Sequence[Outcome]:
         """Charge all, or, if a binding one does not pass, nothing at all."""
         with self._lock:
-            if len(self._idle) > self._roomy and self._idle[0][0] <= now:
+            idle = self._idle
+            if len(idle) > self._roomy and idle[0][0] <= now:
                 self._tidy(now)
             states = self._states
-            fresh = []
-            outcomes = []
-            refused = False
+            fresh: dict[str, Any] = {}
+            outcomes: list[Outcome] = []
+            known = True
             for key, meter, cost, binding in charges:
-                state, outcome = meter.charge(states.get(key), now, cost)
-                fresh.append(state)
-                outcomes.append(outcome)
+                state = states.get(key)
+                if state is None:
+                    known = False
+                fresh[key], outcome = meter.charge(state, now, cost)
                 if outcome[0] and binding:
-                    refused = True
-            if refused:
-                return [self._unspent(*pair, now) for pair in zip(charges, outcomes, strict=True)]
-            for charge, state in zip(charges, fresh, strict=True):
-                key = charge[0]
-                if key in states:
-                    states[key] = state
-                elif state is not None:
-                    self._keep(key, charge[1], state)
+                    return self._refused(charges, now)
+                outcomes.append(outcome)
+            if known:
+                states.update(fresh)
+            else:
+                self._keep(charges, fresh)
             return outcomes
 
     def peek(self, charges: Sequence[Charge], now: int) -> Sequence[Outcome]:
@@ -85,22 +84,27 @@ class MemoryStore:
         """Return the number of buckets, places of running requests included."""
         return len(self._states)
 
-    def _unspent(self, charge: Charge, outcome: Outcome, now: int) -> Outcome:
-        """Return what is left of a bucket that would have passed, but is not charged because another one
-        refused.
+    def _refused(self, charges: Sequence[Charge], now: int) -> Sequence[Outcome]:
+        """Return the outcomes of a refused request: of what would have passed, what is left without a
+        charge.
         """
-        if outcome[0]:
-            return outcome
-        left: Outcome = charge.meter.charge(self._states.get(charge.key), now, 0)[1]
-        return left
+        outcomes: list[Outcome] = []
+        for key, meter, cost, _ in charges:
+            outcome: Outcome = meter.charge(self._states.get(key), now, cost)[1]
+            outcomes.append(outcome if outcome[0] else meter.charge(self._states.get(key), now, 0)[1])
+        return outcomes
 
-    def _keep(self, key: str, meter: Meter, state: Any) -> None:
-        until = meter.until(state)
-        if until is not None:
-            if len(self._idle) >= self._max_keys:
-                self._evict()
-            heappush(self._idle, (until, key, meter))
-        self._states[key] = state
+    def _keep(self, charges: Sequence[Charge], fresh: dict[str, Any]) -> None:
+        """Commit the states of a request, of which at least one is of a new bucket."""
+        for key, meter, _, _ in charges:
+            state = fresh[key]
+            if key not in self._states:
+                until = meter.until(state)
+                if until is not None:
+                    if len(self._idle) >= self._max_keys:
+                        self._evict()
+                    heappush(self._idle, (until, key, meter))
+            self._states[key] = state
 
     def _tidy(self, now: int) -> None:
         """Forget one idle bucket, or put one outdated entry right: a step per request keeps `_evict`

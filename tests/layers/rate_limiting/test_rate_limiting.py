@@ -232,7 +232,7 @@ def test_a_refused_request_holds_no_place(bench: Bench) -> None:
     first = b.spend(b.alice)
     for _ in range(10):
         ledger = b.spend(b.alice)
-        assert ledger.held == ()
+        assert ledger.held is None
     b.layer.release(first)
     assert len(b.store) == 1  # the rate alone
 

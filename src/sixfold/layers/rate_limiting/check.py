@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from sixfold.decision import Refusal
 from sixfold.identity import Identity
 from sixfold.layers.rate_limiting.address import grouping
-from sixfold.layers.rate_limiting.plan import Plan, subjects_of
+from sixfold.layers.rate_limiting.plan import Item, Plan, subjects_of
 from sixfold.layers.rate_limiting.refusals import exceeded, unavailable
 from sixfold.layers.rate_limiting.rules import compile_rules
 from sixfold.layers.rate_limiting.store import Charge, LimitStore, Outcome
@@ -19,31 +19,34 @@ from sixfold.request import Pair, Request
 _ROOM: Final = "rate_limiting"
 
 
+class Held(NamedTuple):
+    """Places of concurrency limits, and the store that holds them."""
+
+    store: LimitStore
+    charges: tuple[Charge, ...]
+
+
 class Ledger:
     """What was charged for one request.
 
     Arguments:
         plan: the limits that applied.
-        charges: one per limit.
-        results: one outcome per charge; empty while `need` is open.
+        results: one outcome per limit; empty while `need` is open.
         need: the question to a store that does not answer at once; its answer goes to `RateLimiting.settle`.
-        refusal: a limit that is exceeded, or None.
-        held: places of concurrency limits, given back by `RateLimiting.release`.
-        store: where they are held.
+
+    Attributes:
+        refusal: of a limit that is exceeded, or None.
+        held: what `RateLimiting.release` gives back, or None.
     """
 
-    __slots__ = ("charges", "held", "need", "plan", "refusal", "results", "store")
+    __slots__ = ("held", "need", "plan", "refusal", "results")
 
-    def __init__(
-        self, plan: Plan, charges: tuple[Charge, ...], store: LimitStore, need: Need | None = None
-    ) -> None:
+    def __init__(self, plan: Plan, results: Sequence[Outcome] = (), need: Need | None = None) -> None:
         self.plan = plan
-        self.charges = charges
-        self.store = store
+        self.results = results
         self.need = need
-        self.results: Sequence[Outcome] = ()
         self.refusal: Refusal | None = None
-        self.held: tuple[Charge, ...] = ()
+        self.held: Held | None = None
 
 
 class _Caller:
@@ -125,10 +128,10 @@ class RateLimiting:
         else:
             plan = self._anonymous[operation.index]
             charges = plan.charges(self._subjects(request)) if plan.items else ()
-        store = self._store
+        now = request.now
         if self._immediate or not charges:
-            return _settled(Ledger(plan, charges, store), store.spend(charges, request.now), request.now)
-        return Ledger(plan, charges, store, Counters(charges, request.now))
+            return _settled(plan, charges, self._store, now)
+        return Ledger(plan, need=Counters(charges, now))
 
     def settle(self, ledger: Ledger, answer: Any) -> Ledger:
         """Return the Ledger once the store has answered, or could not (`Unavailable`): then each limit has
@@ -137,12 +140,12 @@ class RateLimiting:
         Returns:
             a Ledger that refuses with 503 `limits-unavailable` where a limit says `deny`.
         """
-        if not isinstance(ledger.need, Counters):
+        need = ledger.need
+        if not isinstance(need, Counters):
             raise TypeError("only a ledger with an open need can be settled")
-        now = ledger.need.now
-        if not isinstance(answer, Unavailable):
-            return _settled(Ledger(ledger.plan, ledger.charges, ledger.store), answer, now)
-        return self._without_store(ledger, answer, now)
+        if isinstance(answer, Unavailable):
+            return self._without_store(ledger.plan, need, answer)
+        return _concluded(Ledger(ledger.plan, answer), need.charges, self._store, need.now)
 
     def headers(self, ledger: Ledger, request: Request, headers: list[Pair]) -> None:
         """Append what the client is told of its limits, in the policy's dialect."""
@@ -152,9 +155,9 @@ class RateLimiting:
     def release(self, ledger: Ledger) -> None:
         """Give back the places that a request held; more than once does no harm."""
         held = ledger.held
-        if held:
-            ledger.held = ()
-            ledger.store.release(held)
+        if held is not None:
+            ledger.held = None
+            held.store.release(held.charges)
 
     def _subjects(self, request: Request) -> dict[str, str]:
         return {"address": self._group(request.address), "global": ""}
@@ -168,33 +171,42 @@ class RateLimiting:
         found = caller.charges[index] = (plan, None if plan.by_address else plan.charges(caller.subjects))
         return found
 
-    def _without_store(self, ledger: Ledger, answer: Unavailable, now: int) -> Ledger:
-        denying = [item for item in ledger.plan.items if item.bound.stance == "deny"]
-        denying.sort(key=lambda item: item.mode != "enforce")
+    def _without_store(self, plan: Plan, need: Counters, answer: Unavailable) -> Ledger:
+        denying = sorted(
+            (item for item in plan.items if item.bound.stance == "deny"), key=_enforced, reverse=True
+        )
         refusal = unavailable(denying[0], answer.reason) if denying else None
         if refusal is not None and refusal.mode == "enforce":
-            closed = Ledger(ledger.plan, (), self._local)
-            closed.refusal = refusal
-            return closed
-        part = ledger.plan.local
-        charges = tuple(
-            charge
-            for item, charge in zip(ledger.plan.items, ledger.charges, strict=True)
-            if item.bound.stance == "local"
-        )
-        settled = _settled(Ledger(part, charges, self._local), self._local.spend(charges, now), now)
-        if settled.refusal is None:
-            settled.refusal = refusal
-        return settled
+            ledger = Ledger(plan)
+            ledger.refusal = refusal
+            return ledger
+        pairs = zip(plan.items, need.charges, strict=True)
+        charges = tuple(charge for item, charge in pairs if item.bound.stance == "local")
+        ledger = _settled(plan.local, charges, self._local, need.now)
+        if ledger.refusal is None:
+            ledger.refusal = refusal
+        return ledger
 
 
-def _settled(ledger: Ledger, outcomes: Sequence[Outcome], now: int) -> Ledger:
-    ledger.results = outcomes
-    plan = ledger.plan
-    for outcome in outcomes:
+def _enforced(item: Item) -> bool:
+    return item.mode == "enforce"
+
+
+def _settled(plan: Plan, charges: tuple[Charge, ...], store: LimitStore, now: int) -> Ledger:
+    """Charge a store that answers at once."""
+    ledger = Ledger(plan, store.spend(charges, now))
+    for outcome in ledger.results:
         if outcome[0]:
-            ledger.refusal = exceeded(plan, outcomes, now)
-            break
-    if plan.holds and (ledger.refusal is None or ledger.refusal.mode != "enforce"):
-        ledger.held = tuple([ledger.charges[place] for place in plan.holds if not outcomes[place][0]])
+            return _concluded(ledger, charges, store, now)
+    return _concluded(ledger, charges, store, now) if plan.holds else ledger
+
+
+def _concluded(ledger: Ledger, charges: tuple[Charge, ...], store: LimitStore, now: int) -> Ledger:
+    """Fill in the refusal and the places held, from the outcomes."""
+    plan, outcomes = ledger.plan, ledger.results
+    if any(outcome[0] for outcome in outcomes):
+        ledger.refusal = exceeded(plan, outcomes, now)
+    if ledger.refusal is None or ledger.refusal.mode != "enforce":
+        held = tuple([charges[place] for place in plan.holds if not outcomes[place][0]])
+        ledger.held = Held(store, held) if held else None
     return ledger

@@ -55,7 +55,9 @@ def _nothing(outcomes: Sequence[Outcome], now: int, headers: list[Pair]) -> None
 
 def _draft_8(shown: Sequence[Shown]) -> Writer:
     policy = (b"ratelimit-policy", ", ".join(_policy_item(item) for item in shown).encode())
-    items = (f"{_string(item.name).replace('%', '%%')};r=%d{';t=%d' if item.rate.period else ''}" for item in shown)
+    items = (
+        f"{_string(item.name).replace('%', '%%')};r=%d{';t=%d' if item.rate.period else ''}" for item in shown
+    )
     template = ", ".join(items).encode()
     if len(shown) == 1 and shown[0].rate.period:
         only = shown[0].place
