@@ -170,7 +170,7 @@ class Downstream(asyncio.Protocol):
         method, target, version = request_line(head[:line_end])
         block = head[line_end:]
         if block != self._block or version != b"1.1":
-            refusal = self._new_section(head, block, version)
+            refusal = self._new_section(block, version)
             if refusal is not None:
                 self._unread(refusal)
                 return
@@ -196,8 +196,8 @@ class Downstream(asyncio.Protocol):
         self.deadline = edge.now + edge.table.body_timeout if length != 0 else 0.0
         exchange.start()
 
-    def _new_section(self, head: bytes, block: bytes, version: bytes) -> Refusal | None:
-        fields = self.edge.engine.canonicaliser.fields(request_fields(head))
+    def _new_section(self, block: bytes, version: bytes) -> Refusal | None:
+        fields = self.edge.engine.canonicaliser.fields(request_fields(block))
         if type(fields) is Refusal:
             return fields
         first = fields.first

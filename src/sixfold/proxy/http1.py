@@ -18,7 +18,7 @@ RULE: Final = Rule("http/1.1")
 _REQUEST_LINE: Final = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]{1,16}) ([!-~]+) HTTP/([0-9]\.[0-9])")
 _STATUS_LINE: Final = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: [\t -~\x80-\xff]*)?")
 _LENGTH: Final = re.compile(rb"0|[1-9][0-9]{0,18}")
-_CHUNK_LINE: Final = re.compile(rb"([0-9A-Fa-f]{1,16})((?:[ \t]*;[\t -~]*)?)")
+_CHUNK_LINE: Final = re.compile(rb"([0-9A-Fa-f]{1,16})(?:;[\t -~]*)?")
 _MAX_LENGTH: Final = (1 << 63) - 1
 _MAX_CHUNK_LINE: Final = 256
 _MAX_TRAILERS: Final = 4096
@@ -77,14 +77,19 @@ def request_line(line: bytes) -> tuple[bytes, bytes, bytes]:
     return method, target, version
 
 
-def request_fields(head: bytes) -> list[Pair]:
-    """Return the header fields of a whole request head, names in lower case.
+def request_fields(block: bytes) -> list[Pair]:
+    """Return the header fields of a request head, names in lower case.
+
+    Arguments:
+        block: what follows the request line, from its line end to the empty line. The method stays out: llhttp has a
+            list of its own, and what is not on it would be malformed instead of not implemented (HDR-08).
 
     Raises:
         Broken: what RFC 9112 section 5 does not allow, and bytes beyond ASCII (H1-06, H1-14).
     """
-    if not head.isascii():
+    if not block.isascii():
         raise Broken("malformed-request", "bytes beyond ASCII in the header section")
+    head = b"GET / HTTP/1.1" + block
     found = _Collector()
     try:
         httptools.HttpRequestParser(found).feed_data(head)
@@ -272,10 +277,10 @@ class ChunkedBody:
 
     def _check_open_line(self, data: bytes, at: int) -> None:
         """A line that has not ended yet must not grow without bound, nor hold a bare CR or LF."""
-        line = data[at:]
+        line = data[at:].removesuffix(b"\r")
         if len(line) > (_MAX_CHUNK_LINE if self._state == "size" else _MAX_TRAILERS):
             raise Broken(self._code, "an over-long line between chunks")
-        if b"\n" in line or b"\r" in line[:-1]:
+        if b"\n" in line or b"\r" in line:
             raise Broken(self._code, "a bare CR or LF between chunks")
 
     def _size(self, line: bytes) -> None:
