@@ -48,7 +48,7 @@ _PATH_BYTES: Final = re.compile(rb"[A-Za-z0-9\-._~!$&'()*+,=:@/%]*")
 _QUERY_BYTES: Final = re.compile(rb"[A-Za-z0-9\-._~!$'()*,:@/?=&\[\]{}|^+%]*")
 _ESCAPE: Final = re.compile(rb"%([0-9A-Fa-f]{2})?")
 _ESCAPE_IN_TEXT: Final = re.compile(r"%[0-9A-Fa-f]{2}")
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # C1 as well: a terminal that shows a log obeys U+009B
 _CONTROL_IN_LINES: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _HOST: Final = re.compile(
     rb"(?:[A-Za-z0-9](?:[A-Za-z0-9\-_]{0,62})(?:\.[A-Za-z0-9\-_]{1,63}){0,20}\.?|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?"
@@ -389,7 +389,7 @@ class Canonicaliser:
             authority, slash, rest = target.partition(b"://")[2].partition(b"/")
             if authority.lower() != (fields.get(b"host") or b"").lower():
                 raise Malformed("malformed-target", "the absolute target names another host than `Host`")
-            target = slash + rest
+            target = slash + rest or b"/"
         raw_path, mark, raw_query = target.partition(b"?")
         encoded, path = canonical_path(raw_path)
         query = canonical_query(raw_query) if mark else b""
