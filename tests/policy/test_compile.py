@@ -44,7 +44,11 @@ def test_the_example_policy(operation: Find) -> None:
     added = operation(policy, "POST /v1/orders")
     assert added.require == (frozenset({"orders:write"}),)
     assert added.limits == (Limit(rate="10/second per user"),)
-    assert (added.rule.file, added.rule.line, added.rule.name) == ("orders.yaml", 27, "openapi POST /v1/orders")
+    assert (added.rule.file, added.rule.line, added.rule.name) == (
+        "orders.yaml",
+        27,
+        "openapi POST /v1/orders",
+    )
     assert operation(policy, "GET /v1/health").access == "public"
     gone = operation(policy, "DELETE /v1/orders/{id}")
     assert gone.require == (frozenset({"orders:delete"}), frozenset({"@admin"}))
@@ -103,7 +107,9 @@ def test_everything_a_route_can_say() -> None:
 def test_one_mode_is_the_mode_of_every_layer_of_the_route() -> None:
     """SHD-01: mode per route, or per layer of a route."""
     (one,) = compiled('match = "GET /a"\nmode = "shadow"').operations
-    assert one.modes == dict.fromkeys(("rate_limiting", "authentication", "authorization", "validation"), "shadow")
+    assert one.modes == dict.fromkeys(
+        ("rate_limiting", "authentication", "authorization", "validation"), "shadow"
+    )
 
 
 def test_a_star_means_every_method() -> None:
@@ -142,12 +148,20 @@ def test_a_limit_alone_does_not_lose_the_rule_of_a_wider_route(operation: Find) 
 
 @pytest.mark.parametrize(
     ("one", "other"),
-    [("GET /a/{x}", "GET /a/{y}"), ("GET|POST /a", "GET /a"), ("* /a/**", "* /a/**"), ("GET /{a}-{b}", "GET /{b}-{c}")],
+    [
+        ("GET /a/{x}", "GET /a/{y}"),
+        ("GET|POST /a", "GET /a"),
+        ("* /a/**", "* /a/**"),
+        ("GET /{a}-{b}", "GET /{b}-{c}"),
+    ],
 )
 def test_two_routes_for_the_same_requests_are_refused(one: str, other: str) -> None:
     """CLI-06: an ambiguity names both lines."""
     (line,) = refused(f'match = "{one}"', f'match = "{other}"')
-    assert line == f"sixfold.toml:4: [[routes]] {other}: matches the same requests as sixfold.toml:2; keep one of the two"
+    assert (
+        line
+        == f"sixfold.toml:4: [[routes]] {other}: matches the same requests as sixfold.toml:2; keep one of the two"
+    )
 
 
 @pytest.mark.parametrize("request_line", ["/a", "get /a", "GET a", "GET", "GET /a b"])
@@ -213,7 +227,10 @@ def test_no_finding_about_grants_without_roles() -> None:
 
 def test_what_the_default_says_about_an_operation_without_a_rule() -> None:
     """FIRST-06: an operation without a rule is listed, and what happens to it is said."""
-    for head, word in (("", "nobody may call it"), ('[authorization]\ndefault = "authenticated"\n', "any signed-in")):
+    for head, word in (
+        ("", "nobody may call it"),
+        ('[authorization]\ndefault = "authenticated"\n', "any signed-in"),
+    ):
         (finding,) = compiled('match = "GET /a"', head=head).findings
         assert word in finding.text
 
@@ -242,7 +259,9 @@ def test_the_version_changes_with_everything_that_decides(changed: Policy, same:
 
 def test_the_version_holds_the_openapi_document(described: Any) -> None:
     """RLD-01: a changed contract is a changed policy."""
-    one, other = (described({"paths": {"/a": {"get": {"deprecated": word}}}}).version for word in (True, False))
+    one, other = (
+        described({"paths": {"/a": {"get": {"deprecated": word}}}}).version for word in (True, False)
+    )
     assert one != other
     assert one == described({"paths": {"/a": {"get": {"deprecated": True}}}}).version
     assert described({"paths": {}, "x-large": 2**70}).version != one

@@ -43,7 +43,10 @@ def test_the_common_file_is_read() -> None:
 
 def test_yaml_is_the_same_tree() -> None:
     """CFG-01: the same tree as YAML is accepted."""
-    assert load(DATA / "orders.twin.yaml", environ={}).document == load(DATA / "orders.toml", environ={}).document
+    assert (
+        load(DATA / "orders.twin.yaml", environ={}).document
+        == load(DATA / "orders.toml", environ={}).document
+    )
 
 
 @pytest.mark.parametrize(
@@ -86,8 +89,13 @@ def test_an_error_names_line_key_and_remedy(source: str, line: str) -> None:
 
 
 def test_all_errors_are_told_at_once() -> None:
-    found = problems('[gateway]\nlistn = 1\nmode = 1\n[[routes]]\ncost = 0\n')
-    assert [line.split(": ")[1] for line in found] == ["gateway.listn", "gateway.mode", "routes.0.match", "routes.0.cost"]
+    found = problems("[gateway]\nlistn = 1\nmode = 1\n[[routes]]\ncost = 0\n")
+    assert [line.split(": ")[1] for line in found] == [
+        "gateway.listn",
+        "gateway.mode",
+        "routes.0.match",
+        "routes.0.cost",
+    ]
 
 
 @given(st.recursive(
@@ -145,9 +153,13 @@ def test_a_variable_that_is_missing_is_an_error(written: str) -> None:
         ("GATEWAY__SECURITY_HEADERS", "false", ("gateway", "security_headers"), False),
     ],
 )
-def test_every_key_can_come_from_the_environment(name: str, value: str, key: tuple[str, str], expected: Any) -> None:
+def test_every_key_can_come_from_the_environment(
+    name: str, value: str, key: tuple[str, str], expected: Any
+) -> None:
     """CFG-03: `SIXFOLD_SECTION__KEY` wins over the file."""
-    loaded = text('[gateway]\nlisten = "file"', {f"SIXFOLD_{name}": value, "SIXFOLD_CONFIG": "not ours", "PATH": "x"})
+    loaded = text(
+        '[gateway]\nlisten = "file"', {f"SIXFOLD_{name}": value, "SIXFOLD_CONFIG": "not ours", "PATH": "x"}
+    )
     assert getattr(getattr(loaded.document, key[0]), key[1]) == expected
     assert list(loaded.origins.values()) == [f"SIXFOLD_{name}"]
 

@@ -71,7 +71,9 @@ def test_bytes_are_base64(described: Any) -> None:
     assert policy.operations[0].contract.parameters[0].schema["contentEncoding"] == "base64"
 
 
-ACCOUNT = props("id", "name", "pin", id={"type": "string", "readOnly": True}, name=TEXT, pin={**TEXT, "writeOnly": True})
+ACCOUNT = props(
+    "id", "name", "pin", id={"type": "string", "readOnly": True}, name=TEXT, pin={**TEXT, "writeOnly": True}
+)
 
 
 @pytest.mark.parametrize("version", ["3.0.3", "3.1.0", "3.2.0"])
@@ -97,7 +99,10 @@ HIDDEN = {"type": "string", "readOnly": True}
         (props("id", id={"allOf": [ref("Id")]}, name=TEXT), {"Id": HIDDEN}),
         ({"allOf": [ref("B"), {"required": ["id"]}]}, {"B": props("id", id=HIDDEN, name=TEXT)}),
         ({"allOf": [ref("B"), props(id=HIDDEN)]}, {"B": props("id", id=TEXT, name=TEXT)}),
-        ({"allOf": [{"allOf": [ref("B")]}, {"allOf": [{"required": ["id"]}]}]}, {"B": props(id=HIDDEN, name=TEXT)}),
+        (
+            {"allOf": [{"allOf": [ref("B")]}, {"allOf": [{"required": ["id"]}]}]},
+            {"B": props(id=HIDDEN, name=TEXT)},
+        ),
         ({**props("id", name=TEXT), "allOf": [ref("B")]}, {"B": props(id=HIDDEN)}),
     ],
 )
@@ -164,8 +169,12 @@ CLOSED: list[tuple[str, Any, dict[str, Any], list[Any], list[Any]]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("schema", "schemas", "good", "bad"), [row[1:] for row in CLOSED], ids=[row[0] for row in CLOSED])
-def test_unknown_properties_are_refused(request_of: Any, schema: Any, schemas: Any, good: Any, bad: Any) -> None:
+@pytest.mark.parametrize(
+    ("schema", "schemas", "good", "bad"), [row[1:] for row in CLOSED], ids=[row[0] for row in CLOSED]
+)
+def test_unknown_properties_are_refused(
+    request_of: Any, schema: Any, schemas: Any, good: Any, bad: Any
+) -> None:
     """M11, API3: an object that names its properties is closed; a composition is closed as a whole."""
     accepts = request_of(schema, schemas)
     assert [value for value in good if not accepts(value)] == []
@@ -224,7 +233,10 @@ def test_a_default_mapping_counts_where_nothing_fits(request_of: Any) -> None:
 
 
 def test_a_discriminator_without_names_is_tried(request_of: Any) -> None:
-    schema = {"oneOf": [ref("Cat"), props("kind", kind={"const": "x"})], "discriminator": {"propertyName": "kind"}}
+    schema = {
+        "oneOf": [ref("Cat"), props("kind", kind={"const": "x"})],
+        "discriminator": {"propertyName": "kind"},
+    }
     accepts = request_of(schema, PETS)
     assert accepts({"kind": "x"})
     assert accepts({"kind": "y", "lives": 1})
@@ -238,15 +250,27 @@ INHERITED = {
 }
 
 
-@pytest.mark.parametrize("place", [ref("Pet"), {"allOf": [ref("Pet")]}, {"anyOf": [ref("Pet"), {"type": "null"}]}])
+@pytest.mark.parametrize(
+    "place", [ref("Pet"), {"allOf": [ref("Pet")]}, {"anyOf": [ref("Pet"), {"type": "null"}]}]
+)
 def test_a_discriminator_that_is_inherited(request_of: Any, response_of: Any, place: Any) -> None:
     """M11: children that contain their parent by `allOf` are what the parent's discriminator chooses among."""
     accepts = request_of(place, INHERITED)
     assert accepts({"kind": "Pet", "name": "x"})
-    for good in ({"kind": "Cat", "lives": 1}, {"kind": "Lion", "lives": 1, "mane": "x"}, {"kind": "Dog", "name": "x"}):
+    for good in (
+        {"kind": "Cat", "lives": 1},
+        {"kind": "Lion", "lives": 1, "mane": "x"},
+        {"kind": "Dog", "name": "x"},
+    ):
         assert accepts(good)
         assert response_of(place, INHERITED)(good)
-    for bad in ({"kind": "Cat"}, {"kind": "Pet", "lives": 1}, {"kind": "Fish"}, {"name": "x"}, {"kind": "Dog", "lives": 1}):
+    for bad in (
+        {"kind": "Cat"},
+        {"kind": "Pet", "lives": 1},
+        {"kind": "Fish"},
+        {"name": "x"},
+        {"kind": "Dog", "lives": 1},
+    ):
         assert not accepts(bad)
 
 
@@ -271,7 +295,11 @@ def test_a_child_used_by_itself(request_of: Any) -> None:
         (ref("A"), {"A": {"anyOf": [ref("B")]}, "B": {"not": ref("A")}}, "contains itself"),
         ({"items": 5}, {}, "a schema is an object"),
         ({"allOf": [[]]}, {}, "a schema is an object"),
-        ({"oneOf": [ref("A")], "discriminator": {"propertyName": "k", "mapping": {"a": "#/x"}}}, {"A": {}}, "nowhere"),
+        (
+            {"oneOf": [ref("A")], "discriminator": {"propertyName": "k", "mapping": {"a": "#/x"}}},
+            {"A": {}},
+            "nowhere",
+        ),
     ],
 )
 def test_what_cannot_be_understood_is_refused(refused: Any, schema: Any, schemas: Any, word: str) -> None:
@@ -292,7 +320,11 @@ def test_deep_nesting_is_refused(refused: Any) -> None:
 
 def test_references_into_anything(request_of: Any) -> None:
     """M11: a reference may name any place of the document, and an anchor."""
-    schemas = {"A": props(b={**TEXT, "readOnly": True}, c=props(d=NUMBER)), "Odd ~/%[]": NUMBER, "T": {"$anchor": "t", **TEXT}}
+    schemas = {
+        "A": props(b={**TEXT, "readOnly": True}, c=props(d=NUMBER)),
+        "Odd ~/%[]": NUMBER,
+        "T": {"$anchor": "t", **TEXT},
+    }
     schema = props(
         b={"$ref": "#/components/schemas/A/properties/c"}, odd={"$ref": "#/components/schemas/Odd ~0~1%25[]"},
         text={"$ref": "#t"}, again={"$ref": "#/components/schemas/A/properties/c/properties/d"},
@@ -314,5 +346,8 @@ def test_references_stay_references(described: Any) -> None:
     uri = "urn:sixfold:0:{}#/components/schemas/Order"
     assert contract.body.content["application/json"].schema == {"$ref": uri.format("request")}
     assert contract.responses["200"]["application/json"].schema == {"$ref": uri.format("response")}
-    assert policy.schemas["urn:sixfold:0:request"]["components"]["schemas"]["Order"]["additionalProperties"] is False
+    assert (
+        policy.schemas["urn:sixfold:0:request"]["components"]["schemas"]["Order"]["additionalProperties"]
+        is False
+    )
     assert "Unused" not in str(policy.schemas)

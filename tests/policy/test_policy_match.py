@@ -61,7 +61,9 @@ def test_a_wide_template_covers_what_it_always_matches(wide: str, path: str, cov
 
 SEGMENT = st.sampled_from(["a", "b", "{x}", "{y}.c"])
 TEMPLATE = st.lists(SEGMENT, max_size=3).map(lambda parts: "/" + "/".join(parts))
-WIDE = st.lists(st.sampled_from(["a", "b", "{x}"]), max_size=3).map(lambda parts: "/".join(["", *parts, "**"]))
+WIDE = st.lists(st.sampled_from(["a", "b", "{x}"]), max_size=3).map(
+    lambda parts: "/".join(["", *parts, "**"])
+)
 PATH = st.lists(st.sampled_from(["a", "b", "c", "b.c"]), max_size=4).map(lambda parts: "/" + "/".join(parts))
 
 

@@ -87,8 +87,22 @@ class _Writer:
         return str(
             self.draw(
                 st.sampled_from(
-                    ["1", "-2.5e3", "true", "1979-05-27 07:32:00", "inf", '""', "''", '"a \\" # ]} = b"', "'c:\\'",
-                     '"""\n[x]\nk = "1" ""\n"""', '""" """""', "'''\n]}'' # \n'''", "''''x'''''", '"""\\\n  \\"\\"" """']
+                    [
+                        "1",
+                        "-2.5e3",
+                        "true",
+                        "1979-05-27 07:32:00",
+                        "inf",
+                        '""',
+                        "''",
+                        '"a \\" # ]} = b"',
+                        "'c:\\'",
+                        '"""\n[x]\nk = "1" ""\n"""',
+                        '""" """""',
+                        "'''\n]}'' # \n'''",
+                        "''''x'''''",
+                        '"""\\\n  \\"\\"" """',
+                    ]
                 )  # fmt: skip
             )
         )
@@ -98,7 +112,9 @@ class _Writer:
         if kind == "list":
             gap = self.draw(st.sampled_from(["", " ", "\n", " # ] }\n"])) if lines else ""
             items = [self.value(depth - 1) for _ in range(self.draw(st.integers(0, 3)))]
-            return "[" + gap + ("," + gap).join(items) + (gap if not items else "," + gap if gap else "") + "]"
+            return (
+                "[" + gap + ("," + gap).join(items) + (gap if not items else "," + gap if gap else "") + "]"
+            )
         if kind == "table":
             pairs = [self.pair(depth - 1) for _ in range(self.draw(st.integers(0, 3)))]
             return "{ " + ", ".join(pairs) + " }"
@@ -127,7 +143,9 @@ class _Writer:
 
 def _paths(value: Any, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], None]:
     found: dict[tuple[str, ...], None] = {path: None} if path else {}
-    children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    children = (
+        value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    )
     for key, item in children:
         found.update(_paths(item, (*path, str(key))))
     return found

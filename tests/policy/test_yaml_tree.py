@@ -43,7 +43,9 @@ def test_lines_stop_at_the_depth_that_was_asked_for() -> None:
     assert set(yaml_tree.read("a: {b: {c: 1}}", depth=2).lines) == {("a",), ("a", "b")}
 
 
-BILLION = "a: &a [1]\n" + "".join(f"{chr(98 + n)}: &{chr(98 + n)} [{', '.join(['*' + chr(97 + n)] * 40)}]\n" for n in range(9))
+BILLION = "a: &a [1]\n" + "".join(
+    f"{chr(98 + n)}: &{chr(98 + n)} [{', '.join(['*' + chr(97 + n)] * 40)}]\n" for n in range(9)
+)
 
 
 @pytest.mark.parametrize(
@@ -75,8 +77,14 @@ def test_refused(text: str, line: int, word: str) -> None:
 
 
 TREES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text("aé:#-\"' \n1."),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("ab: 1", min_size=1), inner, max_size=3),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text("aé:#-\"' \n1."),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text("ab: 1", min_size=1), inner, max_size=3)
+    ),
     max_leaves=8,
 )
 

@@ -44,8 +44,6 @@ class _Generator(GenerateJsonSchema):
         return {"anyOf": [super().str_schema(schema), _REFERENCE]}
 
     def dict_schema(self, schema: core_schema.DictSchema) -> JsonSchemaValue:
-        table = super().dict_schema(schema)
-        names = table.get("propertyNames")
-        if names and "anyOf" in names:  # a key is text, never a reference
-            table["propertyNames"] = names["anyOf"][0]
-        return table
+        keys = self.generate_inner(schema["keys_schema"]) if "keys_schema" in schema else {}
+        text = keys.get("anyOf", [keys])[0]  # a key is text, never a reference
+        return {**super().dict_schema(schema), **({"propertyNames": text} if text else {})}

@@ -74,9 +74,10 @@ class Importer:
         try:
             path = self._base(place, node).rstrip("/") + place.path
             if wrong := match.flaw(path):
-                raise Unsupported(wrong)
+                self._note("path-not-supported", f"{place.name}: {wrong}", place.file, place.where)
+                return
             operation = self._described(place, node, path)
-            if EXTENSION in node:
+            if EXTENSION in node and operation.access != "deny":
                 operation = self._extended(operation, node[EXTENSION], place)
             self.operations.append(operation)
         except Flaw as flaw:
