@@ -41,8 +41,8 @@ class Downstream(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_block", "_body_bytes", "_body_since", "_buffer", "_consuming", "_expects", "_fields", "_keep", "_length",
-        "_paused", "_plain", "_retired", "_writing_since", "chunks", "closing", "deadline", "edge", "exchange", "keep",
+        "_block", "_body_bytes", "_body_since", "_buffer", "_consuming", "_expects", "_fields", "_half_closed", "_keep",
+        "_length", "_paused", "_plain", "_retired", "_writing_since", "chunks", "closing", "deadline", "edge", "exchange", "keep",
         "peer", "reader", "transport",
     )  # fmt: skip
 
@@ -60,6 +60,7 @@ class Downstream(asyncio.Protocol):
         self._consuming = False
         self._paused = False
         self._expects = False
+        self._half_closed = False
         self._retired = False
         self._body_bytes = 0
         self._body_since = 0.0
@@ -91,10 +92,10 @@ class Downstream(asyncio.Protocol):
         self._consume(data)
 
     def eof_received(self) -> bool:
-        """The client sends no more; an answer that is pending is still delivered."""
-        if self.exchange is None or self.reader is not None:
+        """The client sends no more; answers that are pending are still delivered (TLS knows no half-closed state)."""
+        if self.exchange is None or self.reader is not None or self.peer.tls:
             return False
-        self.keep = False
+        self._half_closed = True
         return True
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
@@ -116,7 +117,9 @@ class Downstream(asyncio.Protocol):
     def resume_writing(self) -> None:
         """Go on reading from the upstream."""
         self._writing_since = 0.0
-        if self.exchange is not None and self.exchange.upstream is not None:
+        if self.exchange is None:
+            self._go_on()
+        elif self.exchange.upstream is not None:
             self.exchange.upstream.transport.resume_reading()
 
     # ------------------------------------------------------------------ reading
@@ -129,7 +132,7 @@ class Downstream(asyncio.Protocol):
                 if reader is not None:
                     body, data = reader.feed(data)
                     self._body(reader, body)
-                elif self.exchange is None:
+                elif self.exchange is None and not self._writing_since:
                     end = data.find(b"\r\n\r\n")
                     if end < 0:
                         self._wait_for_head(data)
@@ -137,7 +140,7 @@ class Downstream(asyncio.Protocol):
                     rest = data[end + 4 :]
                     self._head(data[: end + 4] if rest else data)
                     data = rest
-                else:  # a pipelined request waits for the answer before it (H1-16)
+                else:  # a pipelined request waits for the answer before it (H1-16), and until that is read (SLOW-03)
                     self._buffer = data
                     if len(data) > _MAX_PIPELINED:
                         self.pause_reading()
@@ -182,8 +185,7 @@ class Downstream(asyncio.Protocol):
             method, target, fields, self.peer, time.time_ns() // 1000, length
         )
         if type(request) is Refusal:
-            self.reader = _reader(length)
-            self._unread(request)
+            self._unread(request, head=method == b"HEAD")
             return
         if self._plain:
             self._unread(edge.plain_refusal())
@@ -279,50 +281,52 @@ class Downstream(asyncio.Protocol):
         self._body_bytes = 0
         if self.reader is None:
             self._idle()
+        else:
+            self.resume_reading()
 
     def _idle(self) -> None:
         self.deadline = self.edge.now + self.edge.table.idle_timeout
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Serve what was pipelined, if it is its turn."""
+        if self._consuming or self._writing_since or self.closing:
+            return
         self.resume_reading()
-        if self._buffer and not self._consuming:
+        if self._buffer:
             data, self._buffer = self._buffer, b""
             self._consume(data)
-
-    def _unread(self, refusal: Refusal) -> None:
-        """Answer a request that could not be made canonical."""
-        exchange_keep = self.keep and not refusal.close and self.reader is None
-        self.keep = False
-        status, headers, body = self.edge.engine.render(refusal, None)
-        self.edge.watch.unread(self.peer, refusal)
-        self.write(own_answer(status, headers, body, self.edge.date, keep=exchange_keep))
-        if exchange_keep:
-            self.keep = True
-            self._idle()
-        else:
+        if self._half_closed and (self.exchange is None or self.reader is not None):
             self._close()
 
-    def _broken(self, refusal: Refusal) -> None:
-        """The bytes are not HTTP: answer if an answer can still be understood, then close."""
-        exchange, self.exchange = self.exchange, None
-        if exchange is not None:
-            answered = exchange.answered
-            exchange.abandoned()
-            if answered:
-                self.abort()
-                return
+    def _unread(self, refusal: Refusal, *, head: bool = False) -> None:
+        """Answer bytes that are no canonical request, and close: what follows them could be read in two ways."""
         self.keep = False
         status, headers, body = self.edge.engine.render(refusal, None)
         self.edge.watch.unread(self.peer, refusal)
-        self.write(own_answer(status, headers, body, self.edge.date, keep=False))
-        self._close()
+        self.write(own_answer(status, headers, body, self.edge.date, keep=False, head=head))
+        self._close(linger=True)
 
-    def _close(self) -> None:
-        """Close, but let the client read what was sent: a reset would destroy it."""
+    def _broken(self, refusal: Refusal) -> None:
+        """The bytes are not HTTP, or do not come: answer if an answer can still be understood, then close."""
+        self.keep = False
+        if self.exchange is not None:
+            self.exchange.fail(refusal)
+        else:
+            self._unread(refusal)
+
+    def _close(self, *, linger: bool = False) -> None:
+        """Close, but let the client read what was sent: a reset would destroy it.
+
+        Arguments:
+            linger: the client may still be sending.
+        """
         if self.closing:
             return
         self.closing = True
         self._body_bytes = 0
         self.resume_reading()
-        if self.reader is None or not self.transport.can_write_eof():
+        if not (linger or self.reader is not None) or not self.transport.can_write_eof():
             self.transport.close()
             return
         self.transport.write_eof()

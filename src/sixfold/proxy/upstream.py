@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from sixfold.proxy.exchange import Exchange
 
 _MAX_HEAD: Final = 64 * 1024
+_BODILESS: Final = frozenset(("GET", "HEAD", "OPTIONS"))  # some servers never read a body on these
 _MAX_INTERIM: Final = 8  # 1xx answers before the real one
 _IDLE: Final = 4.0  # seconds; common servers close theirs after five
 _IDLE_UNSAFE: Final = 1.0  # a call that cannot be repeated takes only a connection that was busy just now
@@ -165,10 +166,14 @@ class Upstream(asyncio.Protocol):
     def _release(self, exchange: Exchange) -> None:
         """Leave the exchange; go back to the pool, unless the request was not sent whole (H1-10, H1-12)."""
         self.exchange = None
-        if self.keep and exchange.request_sent:
+        if self.keep and exchange.request_sent and (exchange.request.length == 0 or self._body_was_read(exchange)):
             self.pool.give_back(self)
         else:
             self.discard()
+
+    def _body_was_read(self, exchange: Exchange) -> bool:
+        """Return whether the upstream has surely read the request's body, and cannot take it for the next request."""
+        return exchange.request.method not in _BODILESS and self.transport.get_write_buffer_size() == 0
 
     def discard(self) -> None:
         """Close without further use."""
