@@ -19,7 +19,7 @@ from sixfold.layers.rate_limiting import RateLimiting
 from sixfold.layers.rate_limiting.store import LimitStore
 from sixfold.layers.validation import Validation
 from sixfold.policy.errors import PolicyError, Problem
-from sixfold.policy.model import Policy
+from sixfold.policy.model import Policy, weaker
 from sixfold.request import Canonicaliser, Pair, Request, trust
 
 JWKS_PATH = "/.well-known/sixfold/jwks.json"
@@ -62,6 +62,8 @@ class Engine:
         self.state = state
         table = policy.document.gateway
         self.metadata = _replies(policy, state)
+        checked = policy.document.validation
+        self.answer_mode = weaker(checked.mode, checked.response)  # whether and how answers are held to their contract
         try:
             self.canonicaliser = Canonicaliser(
                 trusted=trust(table.trusted_proxies),

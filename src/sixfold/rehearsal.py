@@ -14,6 +14,8 @@ from sixfold.flow import Permit, drive
 from sixfold.identity import Identity
 from sixfold.layers.authentication import Authentication
 from sixfold.needs import Body, Need, Unavailable
+from sixfold.policy import PolicyError, Problem
+from sixfold.policy import expect as expectations
 from sixfold.policy.document import As
 from sixfold.policy.model import Operation, Policy
 from sixfold.request import Peer, Request
@@ -85,7 +87,7 @@ class Rehearsal:
     ) -> Permit | Refusal | Reply:
         """Return the decision on an imagined call; see `judge`."""
         method, _, target = line.strip().partition(" ")
-        raw = b"" if body is None else body if isinstance(body, bytes) else orjson.dumps(body)
+        raw = b"" if body is None else body.encode() if isinstance(body, str) else orjson.dumps(body)
         engine = self._engine
         pairs = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
         names = {name for name, _ in pairs}
@@ -111,3 +113,21 @@ class Rehearsal:
             return raw if type(need) is Body else Unavailable("an imagined call fetches nothing")
 
         return drive(engine.check(request), fetch)
+
+
+def rehearse(policy: Policy, state: State) -> None:
+    """Run the expectations that a policy carries (CFG-06).
+
+    Raises:
+        PolicyError: one of them does not hold.
+    """
+    if not policy.document.expect:
+        return
+    outcomes = expectations.run(policy.document.expect, Rehearsal(policy, state).judge)
+    problems = []
+    for outcome in outcomes:
+        if not outcome.met:
+            rule = policy.rule(f"expect.{outcome.index}")
+            problems.append(Problem(str(outcome), key=rule.name, file=rule.file, line=rule.line))
+    if problems:
+        raise PolicyError(*problems)

@@ -33,9 +33,9 @@ def check(*, config: Path | None = None, strict: bool = False, json: bool = Fals
     except ValueError as problem:
         raise PolicyError(Problem(str(problem))) from problem
     Engine(policy, state)
-    outcomes = expectations.run(policy, Rehearsal(policy, state).judge)
+    outcomes = expectations.run(policy.document.expect, Rehearsal(policy, state).judge)
     warnings = [finding for finding in policy.findings if finding.severity == "warning"]
-    failed = [outcome for outcome in outcomes if not outcome.holds]
+    failed = [outcome for outcome in outcomes if not outcome.met]
     ruled = sum(operation.access != "default" for operation in policy.operations)
     closed = len(policy.operations) - ruled if policy.document.authorization.default == "deny" else 0
     code = FOUND if failed or (strict and warnings) else 0
@@ -53,7 +53,7 @@ def check(*, config: Path | None = None, strict: bool = False, json: bool = Fals
                     for one in policy.findings
                 ],
                 "expectations": [
-                    {"file": one.rule.file, "line": one.rule.line, "holds": one.holds, "text": one.text}
+                    {"line": policy.rule(f"expect.{one.index}").line, "met": one.met, "text": str(one)}
                     for one in outcomes
                 ],
             }
@@ -63,7 +63,7 @@ def check(*, config: Path | None = None, strict: bool = False, json: bool = Fals
         label = paint("warn", "yellow") if finding.severity == "warning" else "note"
         show(f"{label}  {finding.rule}: {finding.text}{f' -> {finding.remedy}' if finding.remedy else ''}")
     for outcome in failed:
-        show(f"{paint('FAIL', 'red')}  {outcome.rule}: {outcome.text}")
+        show(f"{paint('FAIL', 'red')}  {policy.rule(f'expect.{outcome.index}')}: {outcome}")
     ok = paint("ok", "green")
     rest = "closed" if policy.document.authorization.default == "deny" else "open to any signed-in caller"
     show(f"{ok}    {len(policy.operations)} operations, {ruled} ruled, {len(policy.operations) - ruled} {rest}")

@@ -41,7 +41,7 @@ class Exchange:
     """
 
     __slots__ = (
-        "_body", "_body_size", "_chunking", "_collecting", "_flow", "_held", "_judge", "_retried", "_sending", "answered",
+        "_body", "_body_size", "_chunking", "_collecting", "_flow", "_held", "_judge", "_length", "_retried", "_sending", "answered",
         "code", "deadline", "downstream", "edge", "engine", "over", "permit", "request", "request_sent", "sent", "status",
         "upstream",
     )  # fmt: skip
@@ -69,6 +69,7 @@ class Exchange:
         self._body_size = 0
         self._held: ResponseHead | None = None
         self._judge = -1
+        self._length: int | None = None
         self._retried = False
 
     # ------------------------------------------------------------------ deciding
@@ -291,8 +292,8 @@ class Exchange:
         if self.over or permit is None:
             return
         self.deadline = self.edge.now + self._timeout()
-        validation = self.engine.validation
-        if validation.answers_checked:
+        if self.engine.answer_mode != "off":
+            validation = self.engine.validation
             limit = validation.reads_answer(permit.door.operation, head.status, _content_type(head.pairs))
             if limit is not None:
                 self._hold(head, length, body, limit, complete=complete)
@@ -360,6 +361,7 @@ class Exchange:
     def _hold(self, head: ResponseHead, length: int | None, body: bytes, limit: int, *, complete: bool) -> None:
         """Keep an answer back until it was checked."""
         self._held = head
+        self._length = length
         self._judge = limit
         self._body = [body]
         self._body_size = len(body)
@@ -369,25 +371,31 @@ class Exchange:
     def _hold_more(self, data: bytes, *, complete: bool) -> None:
         self._body.append(data)
         self._body_size += len(data)
-        if complete:
-            self._judged()
-        elif self._body_size > self._judge:
+        if complete or self._body_size > self._judge:
             self._judged()
 
     def _judged(self) -> None:
         permit, head = self.permit, self._held
         assert permit is not None and head is not None  # noqa: S101, PT018
         self._held = None
+        length = self._length
         body, self._body = b"".join(self._body), []
-        validation = self.engine.validation
-        refusal = validation.answer(permit.door.operation, head.status, _content_type(head.pairs), body)
+        engine = self.engine
+        if self._body_size > self._judge:
+            rule = engine.policy.rule("validation.max_response")
+            refusal = Refusal("response-contract", rule, reason="an answer too large to be checked", mode=engine.answer_mode)
+        else:
+            kind = _content_type(head.pairs)
+            refusal = engine.validation.answer(permit.door.operation, head.status, kind, body)
         if refusal is not None:
             self.edge.watch.answer_told(permit, refusal)
             if refusal.mode == "enforce":
                 self.fail(refusal)
                 return
         complete = self.upstream is None
-        self._write_head(permit, head, len(body) if complete else None, body, complete=complete)
+        if complete:
+            length = len(body)
+        self._write_head(permit, head, length, body, complete=complete)
 
     # ------------------------------------------------------------------ ending
 

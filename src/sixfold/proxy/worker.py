@@ -16,13 +16,12 @@ from sixfold.engine import Engine, State
 from sixfold.layers.authentication import ApiKeyError, ApiKeyStore, DevKeys, KeyRings
 from sixfold.layers.gateway.identity_header import Signer
 from sixfold.policy import PolicyError, Problem
-from sixfold.policy import expect as expectations
 from sixfold.policy.model import Policy
 from sixfold.proxy.admin import Admin
 from sixfold.proxy.edge import TICK, Edge
 from sixfold.proxy.listener import Listener, bind
 from sixfold.proxy.tls import Channel, channel
-from sixfold.rehearsal import Rehearsal
+from sixfold.rehearsal import rehearse
 from sixfold.state_folder import announce, signing_key
 from sixfold.store.memory import MemoryStore
 from sixfold.watch import Watch
@@ -53,20 +52,6 @@ def make_state(policy: Policy, folder: Path, hosts: frozenset[str] | None) -> St
         signer=Signer(signing_key(folder / "gateway-identity.pem")) if document.gateway.identity else None,
         hosts=hosts,
     )
-
-
-def rehearse(policy: Policy, state: State) -> None:
-    """Run the expectations that a policy carries.
-
-    Raises:
-        PolicyError: one of them does not hold.
-    """
-    if not policy.document.expect:
-        return
-    outcomes = expectations.run(policy, Rehearsal(policy, state).judge)
-    failed = [outcome for outcome in outcomes if not outcome.holds]
-    if failed:
-        raise PolicyError(*(Problem(outcome.text, file=outcome.rule.file, line=outcome.rule.line) for outcome in failed))
 
 
 class Worker:
@@ -122,6 +107,7 @@ class Worker:
             edge = Edge(engine, self.watch, plain=True)
             self._edges.append(edge)
             self._listeners.append(Listener(edge, bind(plain, reuse_port=self._reuse_port), None))
+        self.plain_address = _name(self._listeners[-1].socket.getsockname(), plain) if plain is not None else ""
         self.address = _name(self._listeners[0].socket.getsockname(), table.listen)
         self.admin = Admin(self.watch, self.status, lambda: not self.edge.draining)
         if table.admin is not None:
