@@ -72,9 +72,7 @@ moves = st.lists(
 
 @given(moves, st.integers(2, 12))
 def test_memory_is_bounded_and_the_idle_go_first(steps: list[tuple[int, int, int]], most: int) -> None:
-    """UX-13: never more than `max_keys` buckets, and no bucket that counts is forgotten before one that is
-    idle.
-    """
+    """UX-13: never more than `max_keys` buckets, and the idle are forgotten before those that count."""
     store = MemoryStore(max_keys=most)
     now = NOW
     for number, kind, pause in steps:
@@ -109,9 +107,7 @@ def test_with_room_enough_nothing_that_counts_is_forgotten(steps: list[tuple[int
 
 
 def test_the_house_is_kept_in_small_steps() -> None:
-    """UX-13: a new bucket costs the same whether the store is empty or full of buckets that were used
-    again.
-    """
+    """UX-13: a new bucket is cheap even when the store is full of buckets that were used again."""
     store = MemoryStore(max_keys=2000)
     slow = Gcra(60, 60, 60)
     looks = 0

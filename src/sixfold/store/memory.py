@@ -17,9 +17,8 @@ class MemoryStore:
         max_keys: buckets kept at most. A bucket that says no more than a new one would is always forgotten
             first; if all of them still count, the one that would be idle soonest.
 
-    Cost: O(1) per charge, and O(log n) for a bucket that is new. Places held by running requests are kept
-    beside that
-    bound: they are as many as requests are open.
+    Cost: O(1) per charge, O(log n) for a bucket that is new. Places held by running requests stand beside
+    that bound: there are as many as requests are open.
     """
 
     immediate: Final = True
@@ -29,11 +28,9 @@ class MemoryStore:
         self._roomy = max_keys // 2
         self._states: dict[str, Any] = {}
         # One entry per bucket, by the time it was idle when last looked at. That time only grows, so an entry
-        # is at most too early, and the top of the heap is found exact by putting right what is outdated
-        # there.
+        # is at most too early, and putting right what is outdated at the top finds the true first.
         self._idle: list[tuple[int, str, Meter]] = []
-        # Threads of a WSGI server share the store; without the lock, read and write of two of them could
-        # interleave.
+        # Threads of a WSGI server share the store; read and write of two of them must not interleave.
         self._lock = Lock()
 
     def spend(self, charges: Sequence[Charge], now: int) -> Sequence[Outcome]:
@@ -85,9 +82,7 @@ class MemoryStore:
         return len(self._states)
 
     def _refused(self, charges: Sequence[Charge], now: int) -> Sequence[Outcome]:
-        """Return the outcomes of a refused request: of what would have passed, what is left without a
-        charge.
-        """
+        """Return the outcomes of a refused request; what would have passed tells what is left uncharged."""
         outcomes: list[Outcome] = []
         for key, meter, cost, _ in charges:
             outcome: Outcome = meter.charge(self._states.get(key), now, cost)[1]
@@ -107,9 +102,7 @@ class MemoryStore:
             self._states[key] = state
 
     def _tidy(self, now: int) -> None:
-        """Forget one idle bucket, or put one outdated entry right: a step per request keeps `_evict`
-        short.
-        """
+        """Forget one idle bucket, or put one outdated entry right: small steps keep `_evict` short."""
         _, key, meter = self._idle[0]
         until = meter.until(self._states[key])
         if until is None or until > now:

@@ -22,9 +22,7 @@ def build_policy(table: dict[str, Any], *operations: dict[str, Any], resource: s
         lines={
             "authorization": 10,
             "authorization.default": 11,
-            **{
-                f"authorization.roles.{role}": 12 + place for place, role in enumerate(table.get("roles", {}))
-            },
+            **{f"authorization.roles.{role}": 12 + place for place, role in enumerate(table.get("roles", {}))},
         },
         operations=tuple(
             Operation(
@@ -46,17 +44,13 @@ def build_policy(table: dict[str, Any], *operations: dict[str, Any], resource: s
 
 
 def build_request(query: bytes = b"", headers: tuple[tuple[bytes, bytes], ...] = ()) -> Request:
-    return Request(
-        "GET", b"/", "/", query, Fields(headers), Peer("192.0.2.1"), "192.0.2.1", "https", "", 0, 0
-    )
+    return Request("GET", b"/", "/", query, Fields(headers), Peer("192.0.2.1"), "192.0.2.1", "https", "", 0, 0)
 
 
 class Bench:
     """A policy and the question to it."""
 
-    def __init__(
-        self, table: dict[str, Any], *operations: dict[str, Any], resource: str | None = None
-    ) -> None:
+    def __init__(self, table: dict[str, Any], *operations: dict[str, Any], resource: str | None = None) -> None:
         self.policy = build_policy(table, *operations, resource=resource)
         self.layer = Authorization(self.policy)
 

@@ -67,9 +67,7 @@ def test_mode(bench: Make, caller: Make, row: dict[str, Any]) -> None:
         ({"access": "authenticated"}, 40, "nobody is signed in"),
     ],
 )
-def test_the_refusal_says_where_the_rule_stands(
-    bench: Make, row: dict[str, Any], line: int, reason: str
-) -> None:
+def test_the_refusal_says_where_the_rule_stands(bench: Make, row: dict[str, Any], line: int, reason: str) -> None:
     """M6: file, line and remedy."""
     refusal = bench({}, row).ask(ANONYMOUS)
     assert (refusal.status, refusal.rule.file, refusal.rule.line) == (403, "sixfold.toml", line)
@@ -126,9 +124,7 @@ def test_roles_and_scopes(
         ([], [], False, False),
     ],
 )
-def test_combine(
-    bench: Make, caller: Make, roles: list[str], scopes: list[str], narrow: bool, union: bool
-) -> None:
+def test_combine(bench: Make, caller: Make, roles: list[str], scopes: list[str], narrow: bool, union: bool) -> None:
     """M5, RS-21: scopes narrow what the user's roles grant; `union` takes either."""
     for combine, allowed in (("narrow", narrow), ("union", union)):
         b = bench({"roles": ROLES, "combine": combine}, {"require": [["orders:write"]]})
@@ -208,9 +204,7 @@ def test_the_nearest_alternative_is_named(bench: Make, caller: Make) -> None:
         ),
     ],
 )
-def test_challenge(
-    bench: Make, caller: Make, require: list[str], resource: str | None, expected: bytes
-) -> None:
+def test_challenge(bench: Make, caller: Make, require: list[str], resource: str | None, expected: bytes) -> None:
     """RS-20, PRM-02: a scope holds scopes only; the metadata path goes between host and path."""
     b = bench({"roles": ROLES}, {"require": [require]}, resource=resource)
     assert b.ask(caller()).headers == ((b"www-authenticate", expected),)

@@ -41,6 +41,7 @@ def build_policy(table: dict[str, Any], *operations: dict[str, Any]) -> Policy:
                     for limit in row.get("limits", ())
                 ),
                 cost=row.get("cost", 1),
+                access=row.get("access", "default"),
                 modes=row.get("modes", {}),
             )
             for index, row in enumerate(rows)

@@ -19,8 +19,7 @@ HEADERS = [
     (
         "draft-8",
         {
-            "ratelimit-policy": '"burst";q=100;w=60, "daily";q=1000;w=86400, '
-            '"open";q=5;qu="concurrent-requests"',
+            "ratelimit-policy": '"burst";q=100;w=60, "daily";q=1000;w=86400, "open";q=5;qu="concurrent-requests"',
             "ratelimit": '"burst";r=50;t=30, "daily";r=70;t=51, "open";r=4',
         },
     ),
@@ -60,10 +59,7 @@ def test_fields_exactly(dialect: str, expected: dict[str, str]) -> None:
 
 def test_one_limit_alone() -> None:
     """M7: the common case of one limit; a window that is whole already still lasts a second."""
-    assert (
-        written("draft-8", [Shown(1, "d", MINUTELY)], [(0, 1, 1), (0, 100, 0)])["ratelimit"]
-        == '"d";r=100;t=1'
-    )
+    assert written("draft-8", [Shown(1, "d", MINUTELY)], [(0, 1, 1), (0, 100, 0)])["ratelimit"] == '"d";r=100;t=1'
     assert written("draft-8", [Shown(0, "c", AT_ONCE)], [(0, 1, 0)])["ratelimit"] == '"c";r=1'
     assert written("draft-7", [Shown(0, "c", AT_ONCE)], [(0, 1, 0)]) == {}
 

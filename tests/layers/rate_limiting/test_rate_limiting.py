@@ -132,9 +132,7 @@ def test_admit_looks_and_charges_nothing(bench: Bench) -> None:
 
 
 def test_blame_touches_no_account(bench: Bench) -> None:
-    """Defence 2.3: failed authentication is charged to the source address, so nobody can lock out somebody
-    else.
-    """
+    """Defence 2.3: failed authentication is charged to the address, so nobody can lock out others."""
     b = bench({"default": "2/minute", "anonymous": "2/minute"})
     for _ in range(100):
         b.layer.blame(b.request())
@@ -155,9 +153,7 @@ def test_without_limits_nothing_is_charged(bench: Bench) -> None:
 
 
 def test_the_refusal_tells_who_refused_and_when_to_return(bench: Bench) -> None:
-    """M7, M10, UX-10: 429, problem type, violated policies, Retry-After, RateLimit; file and line for the
-    operator.
-    """
+    """M7, M10, UX-10: 429, problem type, violated policies, Retry-After, RateLimit; file and line."""
     b = bench({"default": "10/minute"}, {"limits": [{"rate": "1/hour per user", "name": "exports"}]})
     b.spend(b.alice)
     refusal = b.spend(b.alice).refusal
@@ -187,9 +183,7 @@ def test_no_window_ends_after_retry_after(bench: Bench) -> None:
 
 @pytest.mark.parametrize("micros", range(0, 1000, 37))
 def test_jitter_only_delays(bench: Bench, micros: int) -> None:
-    """M7: Retry-After is rounded up and may be later, never earlier, than the time at which the call
-    passes.
-    """
+    """M7: Retry-After is rounded up and may be later, never earlier, than the call passes."""
     b = bench({"default": "1/hour"})
     b.now += micros
     b.spend(b.alice)
@@ -249,9 +243,7 @@ def test_a_refused_request_holds_no_place(bench: Bench) -> None:
         ({}, {}, "enforce"),
     ],
 )
-def test_the_weakest_mode_counts(
-    bench: Bench, table: dict[str, Any], operation: dict[str, Any], mode: str
-) -> None:
+def test_the_weakest_mode_counts(bench: Bench, table: dict[str, Any], operation: dict[str, Any], mode: str) -> None:
     """M10: a limit can be watched before it counts; per table, route and limit."""
     b = bench({"default": "1/minute", **table}, operation)
     assert b.passes(b.alice)
@@ -297,7 +289,12 @@ def test_a_shadow_limit_stops_no_other_charge(bench: Bench) -> None:
         ({"default": "5/second"}, [{}, {"cost": 6}], "`GET /op1` costs 6"),
         ({"tiers": {"free": "5/second"}}, [{"cost": 6}], "costs 6"),
         ({}, [{"cost": 6, "limits": ["5/day"]}], "costs 6"),
-        ({"anonymous": "5/second per user"}, [{}], "an anonymous caller has no user"),
+        ({"anonymous": "5/second per user"}, [{}], "`per user` does not fit anonymous callers"),
+        ({"anonymous": "5/second per route"}, [{}], "write `per address`"),
+        ({"anonymous": "5/second"}, [{"cost": 6, "access": "public"}], "costs 6"),
+        ({"anonymous": "5/second"}, [{"cost": 6, "modes": {"authentication": "shadow"}}], "costs 6"),
+        ({}, [{"limits": ["5 concurrent", "5 concurrent-requests"]}], "stands there twice"),
+        ({"default": "5 concurrent; 5 concurrent"}, [{}], "stands there twice"),
         ({"default": {"rate": "5/second", "name": "naïve"}}, [{}], "ASCII"),
         ({"tiers": {"free": "5/second"}, "clients": {"app": "fre"}}, [{}], "did you mean `free`"),
         ({"tier": "plan"}, [{}], "claim:plan"),
@@ -312,6 +309,13 @@ def test_what_cannot_work_is_refused_at_load(
         bench(table, *operations)
     assert message in str(caught.value)
     assert str(caught.value).startswith("sixfold.toml:")
+
+
+def test_what_nobody_anonymous_may_call_may_cost_more(bench: Bench) -> None:
+    """Defence 2.2: only operations that anonymous callers reach are weighed against their limit."""
+    b = bench({"anonymous": "5/second"}, {"cost": 6, "access": "authenticated"})
+    assert b.passes(b.alice)
+    assert b.admit() is None
 
 
 def test_a_burst_makes_room_for_a_cost(bench: Bench) -> None:
@@ -390,9 +394,7 @@ def test_a_far_store_needs_a_near_one(bench: Bench) -> None:
 
 
 def test_concurrent_callers_get_exactly_the_limit(bench: Bench) -> None:
-    """UX-14: one atomic step per decision, so callers at the same time get no more than one after the
-    other.
-    """
+    """UX-14: one atomic step per decision, so racing callers get no more than queued ones."""
     b = bench({"default": "500/hour"})
     passed: list[bool] = []
 

@@ -1,6 +1,4 @@
-"""Authorization: may they. Guards against calls beyond one's rights (OWASP API1, API3, API5). Its verb is
-`may`.
-"""
+"""Authorization: may they. Guards against calls beyond one's rights (OWASP API1, API5). Its verb: `may`."""
 
 from sixfold.layers.authorization.check import Authorization
 from sixfold.layers.authorization.findings import unneeded_grants

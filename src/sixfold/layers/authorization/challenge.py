@@ -1,6 +1,4 @@
-"""The `WWW-Authenticate` header of a 403: which scope would do (RFC 6750 section 3.1, RFC 9728 section 5.1;
-RS-20).
-"""
+"""The `WWW-Authenticate` header of a 403: which scope would do (RFC 6750 section 3.1, RS-20)."""
 
 from __future__ import annotations
 
@@ -32,8 +30,6 @@ def insufficient_scope(names: Iterable[str], resource: str | None) -> Headers:
 
 
 def metadata_url(resource: str) -> str:
-    """Return where the metadata of a resource stands: the well-known path between host and path (RFC 9728
-    section 3.1).
-    """
+    """Return where a resource's metadata stands: a well-known path before its own (RFC 9728 section 3.1)."""
     scheme, host, path, query, _ = urlsplit(resource)
     return urlunsplit((scheme, host, _WELL_KNOWN + ("" if path == "/" else path), query, ""))

@@ -60,9 +60,7 @@ class Authorization:
         return None
 
     def _judge(self, gate: Gate, index: int, identity: Identity) -> bool:
-        """Decide by access and requirement, and keep the verdict with the identity: it depends on nothing
-        else.
-        """
+        """Decide by access and requirement; nothing else counts, so the identity keeps the verdict."""
         allowed = gate.access == "public" or (
             bool(identity)
             and (

@@ -7,7 +7,8 @@
                | identity.subject | identity.client_id | identity.tenant | 'text' | "text"
 
 A fact that is missing makes a comparison neither true nor false, also under `not` (Kleene's logic): only what
-is known to hold lets a request pass. Scalars are compared as text, exactly; `in` looks into a list of the token.
+is known to hold lets a request pass. Scalars are compared as text, exactly. `in` looks into a list
+of the token.
 """
 
 from __future__ import annotations
@@ -153,7 +154,7 @@ class _Parser:
         return operand
 
     def named(self, source: str, name: str) -> Operand:
-        if source not in _SOURCES or not name:
+        if source not in _SOURCES or not name or name.endswith("."):
             raise self.error(f"one of {', '.join(f'`{known}.name`' for known in _SOURCES)}")
         if source == "path":
             return self.path(name)

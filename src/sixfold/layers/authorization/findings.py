@@ -1,6 +1,4 @@
-"""What `check` says about grants: a right that nobody needs is one that somebody can lose (least privilege,
-M6).
-"""
+"""What `check` says about grants: a right that nobody needs is one that can only be abused (M6)."""
 
 from __future__ import annotations
 

@@ -16,10 +16,9 @@ class Rights:
         policy: the compiled policy.
         roles: as `expand` returns them.
 
-    `narrow` (RFC 6749 section 3.3 seen from the user's side): a scope limits what the client may do with the
-    rights of the user, so both must allow. A token without any scope that this policy knows (`openid
-    profile`) limits nothing; a caller without roles that this policy knows (a service) has what its scopes
-    say.
+    `narrow` (RFC 6749 section 3.3, from the user's side): a scope limits what the client may do with the rights
+    of the user, so both must allow. A token without any scope that this policy knows (`openid profile`) limits
+    nothing. A caller without roles that this policy knows, like a service, has what its scopes say.
     """
 
     def __init__(self, policy: Policy, roles: dict[str, Role]) -> None:

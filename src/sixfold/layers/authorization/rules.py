@@ -85,13 +85,9 @@ def granting(roles: dict[str, Role], names: Iterable[str]) -> list[str]:
 def _check_names(operation: Operation, names: Iterable[str], roles: Iterable[str]) -> None:
     for name in names:
         if name[0] == "@" and name[1:] not in roles:
-            raise ValueError(
-                f"{operation.rule}: requires `{name}`, which is no role; {suggest(name[1:], roles)}"
-            )
+            raise ValueError(f"{operation.rule}: requires `{name}`, which is no role; {suggest(name[1:], roles)}")
         if "*" in name:
-            raise ValueError(
-                f"{operation.rule}: requires `{name}`; a requirement names one permission, without `*`"
-            )
+            raise ValueError(f"{operation.rule}: requires `{name}`; a requirement names one permission, without `*`")
 
 
 def _conditions(operation: Operation) -> Iterable[tuple[str, Condition]]:

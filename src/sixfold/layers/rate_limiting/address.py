@@ -1,5 +1,6 @@
-"""Which addresses share a bucket: IPv4 whole, IPv6 by prefix, since one household or server owns 2^64 and
-more of them.
+"""Which addresses share a bucket: IPv4 whole, IPv6 by prefix.
+
+One household or server owns 2^64 IPv6 addresses and more; each could be a fresh bucket.
 """
 
 from __future__ import annotations

@@ -88,8 +88,9 @@ class RateLimiting:
         self._known = rules.known
 
     def admit(self, request: Request, operation: Operation) -> Refusal | None:
-        """Refuse an address whose anonymous limit is used up, before any signature is computed. Charges
-        nothing.
+        """Refuse an address whose anonymous limit is used up, before any signature is computed.
+
+        Charges nothing: most callers turn out to be known, and spend their own limits.
 
         Returns:
             429 `rate-exceeded` or `quota-exceeded`.
@@ -128,14 +129,18 @@ class RateLimiting:
         else:
             plan = self._anonymous[operation.index]
             charges = plan.charges(self._subjects(request)) if plan.items else ()
-        now = request.now
-        if self._immediate or not charges:
-            return _settled(plan, charges, self._store, now)
-        return Ledger(plan, need=Counters(charges, now))
+        if not charges:
+            return Ledger(plan)
+        if self._immediate:
+            return _settled(plan, charges, self._store, request.now)
+        return Ledger(plan, need=Counters(charges, request.now))
 
     def settle(self, ledger: Ledger, answer: Any) -> Ledger:
-        """Return the Ledger once the store has answered, or could not (`Unavailable`): then each limit has
-        its stance.
+        """Return the Ledger once the store has answered; without an answer each limit has its stance.
+
+        Arguments:
+            ledger: with its need open.
+            answer: what `LimitStore.spend` returns, or `Unavailable`.
 
         Returns:
             a Ledger that refuses with 503 `limits-unavailable` where a limit says `deny`.
@@ -163,18 +168,13 @@ class RateLimiting:
         return {"address": self._group(request.address), "global": ""}
 
     def _open(self, caller: _Caller, index: int) -> tuple[Plan, tuple[Charge, ...] | None]:
-        """Look up a caller's plan for an operation, and its charges if they are the same for every
-        request.
-        """
-        plans = self._known[index]
-        plan = plans[caller.tier]
+        """Keep a caller's plan for an operation, and its charges if they are the same for every request."""
+        plan = self._known[index][caller.tier]
         found = caller.charges[index] = (plan, None if plan.by_address else plan.charges(caller.subjects))
         return found
 
     def _without_store(self, plan: Plan, need: Counters, answer: Unavailable) -> Ledger:
-        denying = sorted(
-            (item for item in plan.items if item.bound.stance == "deny"), key=_enforced, reverse=True
-        )
+        denying = sorted((item for item in plan.items if item.bound.stance == "deny"), key=_enforced, reverse=True)
         refusal = unavailable(denying[0], answer.reason) if denying else None
         if refusal is not None and refusal.mode == "enforce":
             ledger = Ledger(plan)

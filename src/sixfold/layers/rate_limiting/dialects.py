@@ -33,9 +33,7 @@ class Shown(NamedTuple):
 
 
 def writer(dialect: str, shown: Sequence[Shown]) -> Writer:
-    """Return the writer of a dialect ("draft-8", "draft-7", "draft-6", "x-ratelimit", "none") for these
-    limits.
-    """
+    """Return the writer of a dialect, named as in `[rate_limiting] headers`, for these limits."""
     if dialect == "none" or not shown:
         return _nothing
     if dialect == "draft-8":
@@ -55,9 +53,7 @@ def _nothing(outcomes: Sequence[Outcome], now: int, headers: list[Pair]) -> None
 
 def _draft_8(shown: Sequence[Shown]) -> Writer:
     policy = (b"ratelimit-policy", ", ".join(_policy_item(item) for item in shown).encode())
-    items = (
-        f"{_string(item.name).replace('%', '%%')};r=%d{';t=%d' if item.rate.period else ''}" for item in shown
-    )
+    items = (f"{_string(item.name).replace('%', '%%')};r=%d{';t=%d' if item.rate.period else ''}" for item in shown)
     template = ", ".join(items).encode()
     if len(shown) == 1 and shown[0].rate.period:
         only = shown[0].place
@@ -111,25 +107,19 @@ def _single(dialect: str, timed: Sequence[Shown]) -> Writer:
     return write
 
 
-def _draft_7(
-    headers: list[Pair], policy: Pair, amount: bytes, remaining: bytes, reset: int, now: int
-) -> None:
+def _draft_7(headers: list[Pair], policy: Pair, amount: bytes, remaining: bytes, reset: int, now: int) -> None:
     headers.append(policy)
     headers.append((b"ratelimit", b"limit=%b, remaining=%b, reset=%d" % (amount, remaining, seconds(reset))))
 
 
-def _draft_6(
-    headers: list[Pair], policy: Pair, amount: bytes, remaining: bytes, reset: int, now: int
-) -> None:
+def _draft_6(headers: list[Pair], policy: Pair, amount: bytes, remaining: bytes, reset: int, now: int) -> None:
     headers.append(policy)
     headers.append((b"ratelimit-limit", amount))
     headers.append((b"ratelimit-remaining", remaining))
     headers.append((b"ratelimit-reset", b"%d" % seconds(reset)))
 
 
-def _x_ratelimit(
-    headers: list[Pair], policy: Pair, amount: bytes, remaining: bytes, reset: int, now: int
-) -> None:
+def _x_ratelimit(headers: list[Pair], policy: Pair, amount: bytes, remaining: bytes, reset: int, now: int) -> None:
     headers.append((b"x-ratelimit-limit", amount))
     headers.append((b"x-ratelimit-remaining", remaining))
     headers.append((b"x-ratelimit-reset", b"%d" % seconds(now + reset)))

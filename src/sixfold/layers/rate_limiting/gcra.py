@@ -1,8 +1,8 @@
 """GCRA, the generic cell rate algorithm: one timestamp per key, exact, and it knows the waiting time.
 
 T = window / quota, B = T x burst, cost n:  new = max(now, tat) + n x T
-new - now > B: refused, wait new - now - B, state unchanged
-    otherwise:     tat = new, remaining = (B - (new - now)) // T
+new - now > B:  refused, wait new - now - B, state unchanged
+otherwise:      tat = new, remaining = (B - (new - now)) // T
 """
 
 from __future__ import annotations

@@ -1,6 +1,4 @@
-"""A plan: all limits that apply to one kind of caller on one operation, compiled so that a request only looks
-up keys.
-"""
+"""A plan: all limits that one kind of caller meets on one operation, compiled."""
 
 from __future__ import annotations
 
@@ -57,9 +55,7 @@ class Item(NamedTuple):
 
     def charge(self, subjects: Mapping[str, str]) -> Charge:
         """Return the charge for a caller."""
-        return Charge(
-            self.prefix + subjects[self.subject], self.bound.meter, self.cost, self.mode == "enforce"
-        )
+        return Charge(self.prefix + subjects[self.subject], self.bound.meter, self.cost, self.mode == "enforce")
 
 
 class Plan:
@@ -76,14 +72,10 @@ class Plan:
         self.items = items
         self.dialect = dialect
         self.by_address = any(item.subject == "address" for item in items)
-        self.holds = tuple(
-            place for place, item in enumerate(items) if item.bound.meter.kind == "concurrency"
-        )
+        self.holds = tuple(place for place, item in enumerate(items) if item.bound.meter.kind == "concurrency")
         # A limit in shadow mode does not bind, so a client should not pace itself by it.
         enforced = [place for place, item in enumerate(items) if item.mode == "enforce"]
-        self.write = writer(
-            dialect, [Shown(place, items[place].name, items[place].bound.rate) for place in enforced]
-        )
+        self.write = writer(dialect, [Shown(place, items[place].name, items[place].bound.rate) for place in enforced])
         fallback = tuple(item for item in items if item.bound.stance == "local")
         self.local: Plan = self if len(fallback) == len(items) else Plan(fallback, dialect)
 
@@ -97,9 +89,7 @@ class Plan:
 
 
 def decide(subject: Subject, *, known: bool) -> Subject:
-    """Return whose bucket counts: without a word the client's; an anonymous caller has nothing but an
-    address.
-    """
+    """Return whose bucket counts: without a word the client's. Nobody in particular is an address."""
     if subject in _CALLER:
         return (subject or "client") if known else "address"
     return subject

@@ -1,5 +1,6 @@
-"""Quotas: so many per day or month, in fixed calendar windows of UTC, which is how plans are sold and
-understood.
+"""Quotas: so many per day or month, in fixed calendar windows of UTC.
+
+That is how plans are sold and understood; the double dose around midnight is part of the bargain.
 """
 
 from __future__ import annotations
@@ -18,8 +19,7 @@ class Quota:
 
     Arguments:
         quota: requests per window.
-        count, period: the window; several days or months are counted from the epoch, so every node agrees on
-            them.
+        count, period: the window; several days or months count from the epoch, so that all nodes agree.
     """
 
     __slots__ = ("count", "period", "quota")
@@ -31,9 +31,7 @@ class Quota:
         self.count = count
         self.period = period
 
-    def charge(
-        self, state: tuple[int, int] | None, now: int, cost: int
-    ) -> tuple[tuple[int, int] | None, Outcome]:
+    def charge(self, state: tuple[int, int] | None, now: int, cost: int) -> tuple[tuple[int, int] | None, Outcome]:
         """Return the state after a charge and its outcome; a refused charge leaves the state as it was.
 
         Arguments:

@@ -1,5 +1,4 @@
-"""The grammar of a rate: `"600/minute per client"`, `"1000/minute burst 2000"`, `"5 concurrent-requests per
-user"`.
+"""The grammar of a rate: `"600/minute per client"`, `"1000/minute burst 2000"`, `"5 concurrent-requests"`.
 
     rate   = amount [ "/" [count] period ] [ "per" subject ] [ "burst" integer ]
     amount = integer [ "requests" | "concurrent-requests" ]
@@ -69,8 +68,7 @@ class Rate(NamedTuple):
         unit: what is counted.
         every, period: the window: so many periods; 0 and "" for `concurrent-requests`. Seconds, minutes and
             hours roll; days and months are calendar windows in UTC.
-        subject: whose bucket; "" is decided by where the limit stands (client, or address for anonymous
-            callers).
+        subject: whose bucket; "" leaves it to the caller: client if known, address if not.
         burst: how many may come at once; 0 is the same as `amount`.
     """
 
@@ -93,11 +91,7 @@ class Rate(NamedTuple):
 
     def __str__(self) -> str:
         if self.period:
-            text = (
-                f"{self.amount}/{self.period}"
-                if self.every == 1
-                else f"{self.amount}/{self.every} {self.period}"
-            )
+            text = f"{self.amount}/{self.period}" if self.every == 1 else f"{self.amount}/{self.every} {self.period}"
         else:
             text = f"{self.amount} {self.unit}"
         if self.subject:
@@ -128,14 +122,10 @@ def _one(text: str) -> Rate:
         if match["period"] and match["period"] not in _PERIOD_WORDS:
             subject = _subject(match["period"], plain)  # `5 concurrent-requests per ip` reads like a period
         if match["period"] or burst:
-            raise RateError(
-                f"`{plain}`: concurrent requests have neither period nor burst; write `{amount} {unit}`"
-            )
+            raise RateError(f"`{plain}`: concurrent requests have neither period nor burst; write `{amount} {unit}`")
         return Rate(amount, unit, subject=subject)
     if match["period"] is None:
-        raise RateError(
-            f"`{plain}` names no period; write `{amount}/minute`, or `{amount} concurrent-requests`"
-        )
+        raise RateError(f"`{plain}` names no period; write `{amount}/minute`, or `{amount} concurrent-requests`")
     count = _integer(match["count"] or "1", "the number of periods", MAX_COUNT)
     rate = Rate(amount, unit, count, _period(match["period"], plain), subject, burst)
     _check_pace(rate)
@@ -151,9 +141,7 @@ def _integer(text: str, what: str, largest: int) -> int:
 
 def _unit(word: str, text: str) -> Unit:
     if word == "content-bytes":
-        raise RateError(
-            f"`{text}`: `content-bytes` cannot be limited yet; limit requests, or their size by `max_body`"
-        )
+        raise RateError(f"`{text}`: `content-bytes` cannot be limited yet; limit requests, or their size by `max_body`")
     unit = _UNIT_WORDS.get(word)
     if unit is None:
         raise RateError(f"`{text}`: `{word}` cannot be counted{_hint(word, _UNIT_WORDS)}; write {_EXAMPLES}")
@@ -165,9 +153,7 @@ def _period(word: str, text: str) -> Period:
     if period is not None:
         return period
     if word in _MEANT:
-        raise RateError(
-            f"`{text}` names no period, and `per {word}` is no subject: did you mean `per {_MEANT[word]}`?"
-        )
+        raise RateError(f"`{text}` names no period, and `per {word}` is no subject: did you mean `per {_MEANT[word]}`?")
     wide = "; write `7 days`" if word in ("week", "weeks", "w") else _hint(word, _PERIOD_WORDS)
     raise RateError(f"`{text}`: `{word}` is not a period{wide}; known are {', '.join(PERIODS)}")
 
@@ -182,9 +168,7 @@ def _rest(words: list[str], text: str) -> tuple[Subject, int]:
         elif keyword == "burst" and not burst and word.isdecimal():
             burst = _integer(word, "the burst", MAX_AMOUNT)
         else:
-            raise RateError(
-                f"`{text}`: one `per subject` and one `burst number` may follow; write {_EXAMPLES}"
-            )
+            raise RateError(f"`{text}`: one `per subject` and one `burst number` may follow; write {_EXAMPLES}")
     return subject, burst
 
 
@@ -205,9 +189,7 @@ def _check_pace(rate: Rate) -> None:
     """Refuse what the arithmetic in whole microseconds cannot keep, and a burst where none can be."""
     if rate.calendar:
         if rate.burst:
-            raise RateError(
-                f"`{rate}`: a {rate.period} is a fixed window without burst; the amount is all there is"
-            )
+            raise RateError(f"`{rate}`: a {rate.period} is a fixed window without burst; the amount is all there is")
     elif rate.amount > rate.seconds * 1_000_000:
         raise RateError(f"`{rate}`: more than one request a microsecond is no limit")
 
@@ -221,6 +203,4 @@ def _check_growth(rates: tuple[Rate, ...]) -> None:
         if shorter.seconds == longer.seconds:
             raise RateError(f"`{shorter}` and `{longer}` limit the same window; keep one")
         if shorter.amount > longer.amount:
-            raise RateError(
-                f"`{longer}` allows less in a longer window than `{shorter}`; one of them is a slip"
-            )
+            raise RateError(f"`{longer}` allows less in a longer window than `{shorter}`; one of them is a slip")

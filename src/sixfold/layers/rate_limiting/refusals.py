@@ -71,11 +71,10 @@ def unavailable(item: Item, reason: str) -> Refusal:
 
 
 def retry_after(wait: int, now: int) -> int:
-    """Return whole seconds, rounded up, at least 1; longer waits vary upwards by up to a tenth, at most half
-    a minute.
+    """Return whole seconds, rounded up, at least 1.
 
-    Callers that were refused together would otherwise come back together. The microseconds of the clock are
-    chance enough.
+    Longer waits vary upwards by up to a tenth, at most half a minute: callers that were refused together
+    would otherwise come back together. The microseconds of the clock are chance enough.
     """
     whole = seconds(wait)
     return whole + now % (min(whole // 10, 30) + 1)
@@ -95,9 +94,7 @@ def _many(amount: int, noun: str) -> str:
 
 
 def _headers(plan: Plan, outcomes: Sequence[Outcome], wait: int, now: int) -> tuple[Pair, ...]:
-    """Return `Retry-After` and the limits; no window is told to end after the time that `Retry-After`
-    names.
-    """
+    """Return `Retry-After` and the limits; no window is told to end later than that."""
     end = wait * _SECOND
     headers: list[Pair] = [(b"retry-after", b"%d" % wait)]
     plan.write([(refused, left, min(reset, end)) for refused, left, reset in outcomes], now, headers)

@@ -66,11 +66,10 @@ class _Compiler:
             where = self.policy.rule("rate_limiting.store")
             raise ValueError(f'{where}: this version counts in memory only; write store = "memory"')
         operations = self.policy.operations
-        anonymous = self.bounds("anonymous", self.table.anonymous)
-        for bound in anonymous:
-            self.check_anonymous(bound)
+        anonymous = self.anonymous()
         default = self.bounds("default", self.table.default)
         tiers = {name: self.bounds(f"tiers.{name}", rate, name) for name, rate in self.table.tiers.items()}
+        rates = {name: [bound.rate for bound in bounds] for name, bounds in tiers.items()}
         routes = [self.route_bounds(operation) for operation in operations]
         callers = {"": default, **tiers}
         entry = tuple(bound for bound in anonymous if bound.meter.kind != "concurrency")
@@ -85,8 +84,7 @@ class _Compiler:
                 {tier: self.plan(bounds + own, operation, known=True) for tier, bounds in callers.items()}
                 for operation, own in zip(operations, routes, strict=True)
             ]),
-            tier=tier_of(self.policy, {name: [bound.rate for bound in bounds] for name, bounds in
-            tiers.items()}),
+            tier=tier_of(self.policy, rates),
         )  # fmt: skip
 
     # ------------------------------------------------------------------ bounds
@@ -97,9 +95,27 @@ class _Compiler:
             return ()
         limit = Limit(rate=value) if isinstance(value, str) else value
         found = self.read(limit, key, name or key, self.policy.rule(f"rate_limiting.{key}"))
+        check_twice(found)
         for operation in self.policy.operations:
-            check_cost(found, operation)
+            if key != "anonymous" or self.open_to_anybody(operation):
+                check_cost(found, operation)
         return found
+
+    def anonymous(self) -> tuple[Bound, ...]:
+        """Return the limits of anonymous callers, who have an address and nothing else."""
+        found = self.bounds("anonymous", self.table.anonymous)
+        for bound in found:
+            if bound.rate.subject not in ("", "address", "global"):
+                raise ValueError(
+                    f"{bound.rule}: `per {bound.rate.subject}` does not fit anonymous callers; "
+                    "write `per address` or `per global`"
+                )
+        return found
+
+    def open_to_anybody(self, operation: Operation) -> bool:
+        mode = self.policy.document.authentication.mode
+        mode = weaker(mode, operation.modes.get("authentication", "enforce"))
+        return operation.access == "public" or mode != "enforce"
 
     def route_bounds(self, operation: Operation) -> tuple[Bound, ...]:
         """Return the limits of one operation."""
@@ -107,15 +123,14 @@ class _Compiler:
         found: list[Bound] = []
         for limit in operation.limits:
             found += self.read(limit, scope, "route", operation.rule)
+        check_twice(found)
         check_cost(found, operation)
         return tuple(found)
 
     def read(self, limit: Limit, scope: str, name: str, rule: Rule) -> tuple[Bound, ...]:
         name = limit.name or name
         if not (name.isascii() and name.isprintable()):
-            raise ValueError(
-                f"{rule}: the name of a limit stands in a header: ASCII without control characters only"
-            )
+            raise ValueError(f"{rule}: the name of a limit stands in a header: ASCII without control characters only")
         try:
             rates = parse(limit.rate)
         except RateError as problem:
@@ -129,18 +144,9 @@ class _Compiler:
             for rate in rates
         ])  # fmt: skip
 
-    def check_anonymous(self, bound: Bound) -> None:
-        subject = bound.rate.subject
-        if subject in ("client", "user", "tenant", "key"):
-            raise ValueError(
-                f"{bound.rule}: an anonymous caller has no {subject}; write `per address` or `global`"
-            )
-
     # ------------------------------------------------------------------ plans
 
-    def plan(
-        self, bounds: Iterable[Bound], operation: Operation | None, *, known: bool, free: bool = False
-    ) -> Plan:
+    def plan(self, bounds: Iterable[Bound], operation: Operation | None, *, known: bool, free: bool = False) -> Plan:
         """Return the plan of these limits; operations with the same limits share one.
 
         Arguments:
@@ -157,9 +163,7 @@ class _Compiler:
             effective = weaker(mode, bound.mode)
             if effective != "off":
                 cost = 1 if free or operation is None or bound.meter.kind == "concurrency" else operation.cost
-                items.append(
-                    item(bound, operation, cost, effective, known=known, taken=[made.name for made in items])
-                )
+                items.append(item(bound, operation, cost, effective, known=known, taken=[made.name for made in items]))
         key = tuple(items)
         found = self.plans.get(key)
         if found is None:
@@ -173,13 +177,22 @@ def item(
     """Return a limit as it applies to one operation."""
     subject = decide(bound.rate.subject, known=known)
     prefix = f"{bound.scope}\x1f{bound.rate}\x1f{subject}\x1f"
-    if subject == "route":
-        prefix += f"{operation.method} {operation.path}" if operation is not None else "*"
+    if subject == "route" and operation is not None:
+        prefix += f"{operation.method} {operation.path}"
         subject = "global"
     name, number = bound.name, 2
     while name in taken:
         name, number = f"{bound.name}-{number}", number + 1
     return Item(bound, subject, cost, mode, name, prefix)
+
+
+def check_twice(bounds: Iterable[Bound]) -> None:
+    """Refuse a limit that stands twice in one place: both would be one bucket, given back twice."""
+    seen = set()
+    for bound in bounds:
+        if bound.rate in seen:
+            raise ValueError(f"{bound.rule}: `{bound.rate}` stands there twice; keep one")
+        seen.add(bound.rate)
 
 
 def check_cost(bounds: Iterable[Bound], operation: Operation) -> None:

@@ -1,5 +1,6 @@
-"""What rate limiting asks of a store. `sixfold.store` implements it; a store for a fleet does so by one
-script per check.
+"""What rate limiting asks of a store; `sixfold.store` implements it.
+
+The verbs suit one script per check: all charges of a request in one question, one outcome for each.
 """
 
 from __future__ import annotations
@@ -27,9 +28,7 @@ class Meter(Protocol):
         ...
 
     def charge(self, state: Any, now: int, cost: int) -> tuple[Any, Outcome]:
-        """Return the state after a charge and its outcome; refused: the state as it was. Cost 0 looks
-        only.
-        """
+        """Return the state after a charge and the outcome. Refused: the state as it was. Cost 0: a look."""
         ...
 
     def until(self, state: Any) -> int | None:
@@ -44,8 +43,7 @@ class Charge(NamedTuple):
         key: the bucket. Stable over reloads as long as the limit reads the same.
         meter: its algorithm.
         cost: requests.
-        binding: False for a limit in shadow mode: its refusal stops neither the request nor the other
-            charges.
+        binding: False for a limit in shadow mode, whose refusal stops neither the request nor other charges.
     """
 
     key: str

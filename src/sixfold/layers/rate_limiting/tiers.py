@@ -28,9 +28,7 @@ def tier_of(policy: Policy, tiers: Mapping[str, Sequence[Rate]]) -> Callable[[Id
         if tier not in tiers:
             close = get_close_matches(tier, tiers, n=1)
             hint = f"did you mean `{close[0]}`?" if close else f"known are {', '.join(tiers) or 'none'}"
-            raise ValueError(
-                f"{policy.rule(f'rate_limiting.clients.{client}')}: no tier is named `{tier}`; {hint}"
-            )
+            raise ValueError(f"{policy.rule(f'rate_limiting.clients.{client}')}: no tier is named `{tier}`; {hint}")
     ranked = tuple(sorted(tiers, key=lambda name: _pace(tiers[name]), reverse=True))
     names = _names(policy)
     clients = dict(table.clients)
@@ -75,7 +73,5 @@ def _claim(claims: Mapping[str, Any], path: str) -> frozenset[str]:
     if isinstance(value, str):
         return frozenset((value,))
     return (
-        frozenset(item for item in value if isinstance(item, str))
-        if isinstance(value, (list, tuple))
-        else frozenset()
+        frozenset(item for item in value if isinstance(item, str)) if isinstance(value, (list, tuple)) else frozenset()
     )
