@@ -199,7 +199,9 @@ def test_multipart_accepted(upload: Any, body: bytes) -> None:
         pytest.param(multipart(), "invalid-body", "/title", id="no-parts"),
         pytest.param(multipart(*[TITLE] * 5), "malformed-body", "", id="too-many-parts"),
         pytest.param(multipart(part("title", b"x" * 65)), "body-too-large", "", id="part-too-large"),
-        pytest.param(multipart(part("title", more="; filename=" + "a" * 5000)), "malformed-body", "", id="head-too-large"),
+        pytest.param(
+            multipart(part("title", more="; filename=" + "a" * 5000)), "malformed-body", "", id="head-too-large"
+        ),
         pytest.param(b"preamble\r\n" + multipart(TITLE), "malformed-body", "", id="preamble"),
         pytest.param(b"\r\n" + multipart(TITLE), "malformed-body", "", id="empty-preamble"),
         pytest.param(multipart(TITLE) + b"epilogue", "malformed-body", "", id="epilogue"),
@@ -208,7 +210,9 @@ def test_multipart_accepted(upload: Any, body: bytes) -> None:
         pytest.param(multipart(TITLE)[:10], "malformed-body", "", id="cut"),
         pytest.param(multipart(TITLE).replace(b"\r\n", b"\n"), "malformed-body", "", id="bare-line-feeds"),
         pytest.param(multipart(TITLE).replace(b"42\r\n", b"42 \r\n"), "malformed-body", "", id="padding"),
-        pytest.param(multipart(part("title", b"a\r\n--" + BOUNDARY.encode() + b"x")), "malformed-body", "", id="prefix"),
+        pytest.param(
+            multipart(part("title", b"a\r\n--" + BOUNDARY.encode() + b"x")), "malformed-body", "", id="prefix"
+        ),
         pytest.param(multipart(TITLE, TITLE), "invalid-body", "/title", id="same-name-twice"),
         pytest.param(multipart(TITLE, FILE, FILE), "invalid-body", "/file", id="same-file-twice"),
         pytest.param(multipart(TITLE, part("other")), "invalid-body", "/other", id="unknown-part"),
@@ -218,30 +222,70 @@ def test_multipart_accepted(upload: Any, body: bytes) -> None:
         pytest.param(multipart(TITLE, part("meta", b'{"a":1,"a":2}')), "invalid-body", "/meta", id="json-part"),
         pytest.param(multipart(TITLE, part("meta", b'{"b":1}')), "invalid-body", "/meta/b", id="json-part-unknown"),
         pytest.param(multipart(part("title", b"\xff")), "malformed-body", "", id="text-not-utf-8"),
-        pytest.param(multipart(part("title", Content_Type="application/json")), "invalid-body", "/title", id="part-type"),
-        pytest.param(multipart(TITLE, part("png", Content_Type="text/html")), "invalid-body", "/png", id="declared-type"),
+        pytest.param(
+            multipart(part("title", Content_Type="application/json")), "invalid-body", "/title", id="part-type"
+        ),
+        pytest.param(
+            multipart(TITLE, part("png", Content_Type="text/html")), "invalid-body", "/png", id="declared-type"
+        ),
         pytest.param(multipart(TITLE, part("png")), "invalid-body", "/png", id="declared-type-missing"),
-        pytest.param(multipart(part("title", Content_Type="text/plain; charset=utf-16")), "malformed-body", "", id="part-charset"),
+        pytest.param(
+            multipart(part("title", Content_Type="text/plain; charset=utf-16")), "malformed-body", "", id="part-charset"
+        ),
         pytest.param(multipart(part("title", Content_Type="text")), "malformed-body", "", id="part-type-malformed"),
-        pytest.param(multipart(part("title", Content_Type="multipart/mixed; boundary=x")), "malformed-body", "", id="nested"),
-        pytest.param(multipart(part("title", Content_Transfer_Encoding="base64")), "malformed-body", "", id="transfer-encoding"),
-        pytest.param(multipart(part("title", more="; filename=a; filename*=utf-8''b")), "malformed-body", "", id="filename-star"),
-        pytest.param(multipart(part("title", more='; filename="a"; filename="b"')), "malformed-body", "", id="filename-twice"),
+        pytest.param(
+            multipart(part("title", Content_Type="multipart/mixed; boundary=x")), "malformed-body", "", id="nested"
+        ),
+        pytest.param(
+            multipart(part("title", Content_Transfer_Encoding="base64")), "malformed-body", "", id="transfer-encoding"
+        ),
+        pytest.param(
+            multipart(part("title", more="; filename=a; filename*=utf-8''b")), "malformed-body", "", id="filename-star"
+        ),
+        pytest.param(
+            multipart(part("title", more='; filename="a"; filename="b"')), "malformed-body", "", id="filename-twice"
+        ),
         pytest.param(multipart(part("title", more='; name="other"')), "malformed-body", "", id="name-twice"),
         pytest.param(multipart(part("title", more='; size="1"')), "malformed-body", "", id="unknown-attribute"),
         pytest.param(multipart(part('ti\\"tle')), "malformed-body", "", id="backslash-in-name"),
-        pytest.param(multipart(part("title", Content_Disposition="form-data; name=x")), "malformed-body", "", id="two-dispositions"),
+        pytest.param(
+            multipart(part("title", Content_Disposition="form-data; name=x")),
+            "malformed-body",
+            "",
+            id="two-dispositions",
+        ),
         pytest.param(multipart(b"Content-Type: text/plain\r\n\r\nx"), "malformed-body", "", id="no-disposition"),
-        pytest.param(multipart(b"Content-Disposition: attachment; name=title\r\n\r\nx"), "malformed-body", "", id="not-form-data"),
+        pytest.param(
+            multipart(b"Content-Disposition: attachment; name=title\r\n\r\nx"), "malformed-body", "", id="not-form-data"
+        ),
         pytest.param(multipart(b"Content-Disposition: form-data\r\n\r\nx"), "malformed-body", "", id="no-name"),
-        pytest.param(multipart(b'Content-Disposition: form-data;\r\n name="title"\r\n\r\nx'), "malformed-body", "", id="folded"),
-        pytest.param(multipart(b'Content-Disposition : form-data; name="title"\r\n\r\nx'), "malformed-body", "", id="blank-before-colon"),
-        pytest.param(multipart(b'Content-Disposition: form-data; name="ti\x00tle"\r\n\r\nx'), "malformed-body", "", id="nul-in-name"),
-        pytest.param(multipart(b'Content-Disposition: form-data; name="\xff"\r\n\r\nx'), "malformed-body", "", id="name-not-utf-8"),
-        pytest.param(multipart(b'Content-Disposition: form-data; name="title"'), "malformed-body", "", id="no-blank-line"),
+        pytest.param(
+            multipart(b'Content-Disposition: form-data;\r\n name="title"\r\n\r\nx'), "malformed-body", "", id="folded"
+        ),
+        pytest.param(
+            multipart(b'Content-Disposition : form-data; name="title"\r\n\r\nx'),
+            "malformed-body",
+            "",
+            id="blank-before-colon",
+        ),
+        pytest.param(
+            multipart(b'Content-Disposition: form-data; name="ti\x00tle"\r\n\r\nx'),
+            "malformed-body",
+            "",
+            id="nul-in-name",
+        ),
+        pytest.param(
+            multipart(b'Content-Disposition: form-data; name="\xff"\r\n\r\nx'),
+            "malformed-body",
+            "",
+            id="name-not-utf-8",
+        ),
+        pytest.param(
+            multipart(b'Content-Disposition: form-data; name="title"'), "malformed-body", "", id="no-blank-line"
+        ),
         pytest.param(multipart(b"\r\n\r\nx"), "malformed-body", "", id="no-headers"),
     ],
-)  # fmt: skip
+)
 def test_multipart_refused(upload: Any, body: bytes, code: str, where: str) -> None:
     """PART-02: every row of the multipart table: 400, or 413 for a part that is too large."""
     outcome = send(upload, body)
@@ -262,7 +306,9 @@ def test_boundary(upload: Any, boundary: str) -> None:
 def test_boundary_accepted(upload: Any, boundary: str) -> None:
     """PART-03: the whole alphabet of RFC 2046 is allowed."""
     quoted = boundary if boundary.startswith('"') else f'"{boundary}"'
-    assert upload.body(multipart(TITLE, boundary=boundary.strip('"')), f"multipart/form-data; boundary={quoted}") is None
+    assert (
+        upload.body(multipart(TITLE, boundary=boundary.strip('"')), f"multipart/form-data; boundary={quoted}") is None
+    )
 
 
 def test_multipart_limits_name_their_keys(upload: Any) -> None:

@@ -30,11 +30,23 @@ def wheres(refusal: Any) -> list[str]:
 @pytest.mark.parametrize(
     ("schema", "good", "bad"),
     [
-        ({"type": "integer"}, ["0", "-1", "42", "9007199254740992"], ["", "+1", "01", "1.0", "1e3", "0x1", " 1", "1 ", "１", "--1", "1_0", "true"]),
+        (
+            {"type": "integer"},
+            ["0", "-1", "42", "9007199254740992"],
+            ["", "+1", "01", "1.0", "1e3", "0x1", " 1", "1 ", "１", "--1", "1_0", "true"],
+        ),
         (INTEGER, ["1", "100"], ["0", "101", "-1"]),
         ({"type": "integer"}, [], ["9007199254740993", "-9007199254740993", "99999999999999999999999"]),
-        ({"type": "integer", "minimum": -(2**63), "maximum": 2**63 - 1}, ["9223372036854775807", "-9223372036854775808"], ["9223372036854775808"]),
-        ({"type": "number"}, ["0", "-1.5", "1e3", "1E-2", "0.10"], ["", ".5", "1.", "NaN", "Infinity", "-inf", "1e400", "1e999999", "0x1p3", "1,5"]),
+        (
+            {"type": "integer", "minimum": -(2**63), "maximum": 2**63 - 1},
+            ["9223372036854775807", "-9223372036854775808"],
+            ["9223372036854775808"],
+        ),
+        (
+            {"type": "number"},
+            ["0", "-1.5", "1e3", "1E-2", "0.10"],
+            ["", ".5", "1.", "NaN", "Infinity", "-inf", "1e400", "1e999999", "0x1p3", "1,5"],
+        ),
         ({"type": "number", "multipleOf": 0.01}, ["19.99", "0.07"], ["0.001"]),
         ({"type": "boolean"}, ["true", "false"], ["", "True", "TRUE", "1", "0", "yes", "on"]),
         ({"type": ["integer", "null"]}, ["null", "5"], ["", "nil", "None"]),
@@ -57,7 +69,7 @@ def wheres(refusal: Any) -> list[str]:
         (True, ["", "x"], []),
         (False, [], ["", "x"]),
     ],
-)  # fmt: skip
+)
 @pytest.mark.parametrize("location", ["query", "path", "header", "cookie"])
 def test_types(world: Any, declare: Any, location: str, schema: Any, good: list[str], bad: list[str]) -> None:
     """M11: a text is turned into the schema's type by one spelling per value, in every location."""
@@ -128,7 +140,7 @@ def test_types(world: Any, declare: Any, location: str, schema: Any, good: list[
         ("form", True, {"type": ["array", "integer"], "items": {"type": "boolean"}}, "x=true&x=false", True),
         ("form", True, {"type": ["array", "integer"], "items": {"type": "boolean"}}, "x=a", False),
     ],
-)  # fmt: skip
+)
 def test_query_styles(
     world: Any, declare: Any, style: str, explode: bool, schema: Any, query: str, passes: bool
 ) -> None:
@@ -191,7 +203,13 @@ def test_json_parameter(world: Any, declare: Any) -> None:
     """M11: a parameter written as JSON is parsed strictly."""
     subject = world(declare("query", "x", OBJECT, media_type="application/json"))
     assert subject.parameters("/things?x=%7B%22r%22:1%7D") is None
-    for text in ("%7B%22r%22:1,%22r%22:2%7D", "%7B%22r%22:%22a%22%7D", "%7B", "", "%7B%22r%22:9007199254740993%7D"):
+    for text in (
+        "%7B%22r%22:1,%22r%22:2%7D",
+        "%7B%22r%22:%22a%22%7D",
+        "%7B",
+        "",
+        "%7B%22r%22:9007199254740993%7D",
+    ):
         assert wheres(subject.parameters(f"/things?x={text}")) == ["query: x"]
     assert wheres(subject.parameters("/things?x=%7B%22r%22:1%7D&x=%7B%22r%22:1%7D")) == ["query: x"]
 
@@ -244,9 +262,7 @@ def test_unknown_passed(world: Any, declare: Any) -> None:
 @pytest.mark.parametrize("query", ["id=7", "id=8", "ID=7", "i%64=7", "a=1&id=7"])
 def test_path_04(world: Any, declare: Any, unknown: str, query: str) -> None:
     """PATH-04: an id that stands in the path and again in the query is refused, equal or different."""
-    subject = world(
-        declare("path", "id", {"type": "string"}), path="/things/{id}", table={"unknown_query": unknown}
-    )
+    subject = world(declare("path", "id", {"type": "string"}), path="/things/{id}", table={"unknown_query": unknown})
     refusal = subject.parameters(f"/things/7?{query}", {"id": "7"})
     assert f"query: {'ID' if 'ID' in query else 'id'}" in wheres(refusal)
     assert subject.parameters("/things/7", {"id": "7"}) is None
@@ -259,7 +275,18 @@ def test_path_04_without_contract(world: Any) -> None:
     assert subject.parameters("/things/7?other=8", {"id": "7"}) is None
 
 
-@pytest.mark.parametrize("schema", [{"type": "integer"}, {"enum": ["a"]}, {"pattern": "^a$"}, {"maxLength": 3}, {"format": "uuid"}, OBJECT, INTEGERS])
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "integer"},
+        {"enum": ["a"]},
+        {"pattern": "^a$"},
+        {"maxLength": 3},
+        {"format": "uuid"},
+        OBJECT,
+        INTEGERS,
+    ],
+)
 def test_values_stay_out(world: Any, declare: Any, schema: Any) -> None:
     """EXP-03: the offending value is in no part of the refusal."""
     subject = world(declare("query", "x", schema, style="form", explode=False))
@@ -270,7 +297,11 @@ def test_values_stay_out(world: Any, declare: Any, schema: Any) -> None:
 
 def test_all_faults_at_once(world: Any, declare: Any) -> None:
     """M11: every parameter that is wrong is told, at most twenty."""
-    subject = world(declare("query", "a", INTEGER), declare("header", "b", INTEGER), declare("query", "c", {}, required=True))
+    subject = world(
+        declare("query", "a", INTEGER),
+        declare("header", "b", INTEGER),
+        declare("query", "c", {}, required=True),
+    )
     refusal = subject.parameters("/things?a=x", headers={"b": "y"})
     assert wheres(refusal) == ["query: a", "query: c", "header: b"]
     assert {fault.expected for fault in refusal.faults} >= {"an integer"}
@@ -287,7 +318,9 @@ def test_nothing_to_check(world: Any) -> None:
 def test_unsupported_styles_are_findings(world: Any, declare: Any) -> None:
     """M11: what cannot be checked is said at load."""
     subject = world(
-        declare("path", "x", INTEGER, style="matrix"), declare("query", "y", INTEGER, style="simple"), path="/things/{x}"
+        declare("path", "x", INTEGER, style="matrix"),
+        declare("query", "y", INTEGER, style="simple"),
+        path="/things/{x}",
     )
     assert [finding.code for finding in subject.validation.findings] == ["parameter-unchecked"] * 2
     assert "openapi.yaml:42" in str(subject.validation.findings[0].rule)
@@ -323,6 +356,10 @@ def test_integer_texts(world: Any, declare: Any, value: Any) -> None:
     """M11: exactly the JSON integers within 2^53 pass as integers."""
     subject = world(declare("path", "x", {"type": "integer"}), path="/things/{x}")
     text = str(value)
-    expected = text.isascii() and text.removeprefix("-").isdigit() and (text in ("0", "-0") or text.removeprefix("-")[0] != "0")
+    expected = (
+        text.isascii()
+        and text.removeprefix("-").isdigit()
+        and (text in ("0", "-0") or text.removeprefix("-")[0] != "0")
+    )
     expected = expected and abs(int(text)) <= 2**53
     assert (subject.parameters("/things/1", {"x": text}) is None) == expected

@@ -129,7 +129,7 @@ ACCEPTED = {
     "names-that-look-alike": ('{"a":1,"A":2,"а":3}'.encode(), '{"a":1,"A":2,"а":3}'.encode()),
     "same-name-in-two-objects": (b'[{"a":1},{"a":2}]', b'[{"a":1},{"a":2}]'),
     "depth-32": (b"[" * 32 + b"]" * 32, b"[" * 32 + b"]" * 32),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("raw", REFUSED.values(), ids=REFUSED.keys())

@@ -1,7 +1,8 @@
-"""Integers beyond 2^53 need a schema that says so: a bound (`format: int64` is one), an enumeration, a constant.
+"""Integers beyond 2^53 need a schema that says so: a bound (`format: int64` is one), an enumeration.
 
-Whether it does is asked of the schema itself: an integer larger than any machine's is put in the place, and a schema
-that bounds the place objects to it. So references, compositions and alternatives need no second interpreter.
+Whether it does is asked of the schema itself: an integer larger than any machine's is put in the place, and a
+schema that bounds the place objects to it. So references, compositions and alternatives need no second
+interpreter.
 """
 
 from __future__ import annotations
@@ -20,12 +21,11 @@ _BOUNDS: Final = frozenset(("maximum", "exclusiveMaximum", "minimum", "exclusive
 _COMPOSED: Final = frozenset(("anyOf", "oneOf"))
 
 
-def unbounded(
-    validator: Draft202012Validator | None, value: Any, large: tuple[Path, ...]
-) -> tuple[Path, ...]:
+def unbounded(validator: Draft202012Validator | None, value: Any, large: tuple[Path, ...]) -> tuple[Path, ...]:
     """Return the places of large integers that no schema bounds.
 
     Arguments:
+        value: the whole input.
         validator: that has accepted the value; None allows everything, so bounds nothing.
         large: places of the integers in question.
     """
@@ -39,7 +39,7 @@ def unbounded(
 
 
 def _replaced(root: Any, path: Path) -> Any:
-    """Put a huge integer of the same sign in a place; return the root, which is another one for the path ()."""
+    """Put a huge integer of the same sign in a place; return the root, a new one for the path ()."""
     if not path:
         return _huge(root)
     box = root

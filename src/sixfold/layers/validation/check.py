@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 import orjson
@@ -21,10 +21,10 @@ _REMEDIES: Final[Mapping[str, str]] = {
     "invalid-body": "send the body as the contract says, or correct the OpenAPI document",
     "malformed-body": "send one well-formed text that every parser reads alike",
     "body-not-allowed": "send no body, or declare a `requestBody` for this operation",
-    "unsupported-media-type": "send one `Content-Type` that the operation declares, in UTF-8 and uncompressed",
+    "unsupported-media-type": "send one `Content-Type` that the operation declares, in UTF-8, uncompressed",
     "body-too-large": "send less, or raise the limit",
     "request-timeout": "send the whole body in time",
-    "response-contract": 'correct the API or its OpenAPI document; `[validation] response = "shadow"` only reports',
+    "response-contract": 'correct the API or its document; `[validation] response = "shadow"` only reports',
 }
 _CONFIGURABLE: Final = frozenset(("invalid-parameters", "invalid-body"))
 _PANIC: Final = "PanicException"  # of a Rust library; derives from BaseException and cannot be imported
@@ -55,24 +55,30 @@ class Validation:
         """Check the parameters, and from its head whether the body may come at all.
 
         Arguments:
+            request: the canonical request.
+            operation: that it asks for.
             path_parameters: decoded, by name.
 
         Returns:
             None if nothing changes, the request target without stripped query parameters, or a refusal:
-            `invalid-parameters`, `body-not-allowed`, `unsupported-media-type`, `invalid-body` (a required one is missing).
+            `invalid-parameters`, `body-not-allowed`, `unsupported-media-type`, `invalid-body` (a required one
+            is missing).
         """
         rules = self._requests[operation.index]
         if rules is None or (rules.quiet and not request.query and request.length == 0):
             return None
         declared = rules.declared
-        faults, target = declared.query.check(request)
-        if declared.path or declared.headers or declared.cookies:
-            faults = (
-                *path_faults(declared.path, path_parameters),
-                *faults,
-                *header_faults(declared.headers, request),
-                *cookie_faults(declared.cookies, request),
-            )
+        faults: tuple[Fault, ...] = ()
+        target: bytes | None = None
+        if declared.path:
+            faults = path_faults(declared.path, path_parameters)
+        if request.query or declared.query.needed:
+            wrong, target = declared.query.check(request)
+            faults += wrong
+        if declared.headers:
+            faults += header_faults(declared.headers, request)
+        if declared.cookies:
+            faults += cookie_faults(declared.cookies, request)
         if faults:
             breach = Breach("invalid-parameters", faults, "parameters break the contract")
             return self._refusal(breach, rules)
@@ -89,17 +95,14 @@ class Validation:
             return self._refusal(Breach("body-not-allowed", (), "a body where the contract has none"), rules)
         if rules.accepts is None:
             return None
-        # One coding would need caps on output and ratio (SLOW-08); APIs rarely need compressed requests, so none passes.
+        # One coding would need caps on output and ratio (SLOW-08); APIs rarely need compressed requests, so
+        # none passes.
         if any(coding.strip().lower() != b"identity" for coding in request.fields.all(b"content-encoding")):
             breach = Breach("unsupported-media-type", (), "a `Content-Encoding` other than identity")
             return self._refusal(breach, rules, ((b"accept-encoding", b"identity"),))
         if rules.accepts.choose(request.fields.get(b"content-type")) is None:
-            breach = Breach(
-                "unsupported-media-type", (), "a `Content-Type` that is missing, malformed or not declared"
-            )
-            return self._refusal(
-                breach, rules, ((b"accept", rules.accepts.listed.encode("latin-1", "replace")),)
-            )
+            breach = Breach("unsupported-media-type", (), "a `Content-Type` that is missing, malformed or not declared")
+            return self._refusal(breach, rules, ((b"accept", rules.accepts.listed.encode("latin-1", "replace")),))
         return None
 
     def reads_body(self, request: Request, operation: Operation) -> int | None:
@@ -118,6 +121,8 @@ class Validation:
         """Check a whole body.
 
         Arguments:
+            request: the canonical request.
+            operation: that it asks for.
             raw: the answer to `needs.Body`.
 
         Returns:
@@ -125,17 +130,18 @@ class Validation:
             `malformed-body`, `invalid-body`, `body-too-large`, `request-timeout`.
         """
         rules = self._requests[operation.index]
-        choice = (
-            rules.accepts.choose(request.fields.get(b"content-type")) if rules and rules.accepts else None
-        )
+        choice = rules.accepts.choose(request.fields.get(b"content-type")) if rules and rules.accepts else None
         if rules is None or choice is None or choice[0] is None:
             return None
         if not isinstance(raw, bytes):
             return self._not_there(raw, rules)
         if not raw and request.length is None:  # chunked, and nothing came
             return self._head_of_nothing(rules)
-        outcome = _guarded(choice[0].check, raw, choice[1])
-        return self._refusal(outcome, rules) if type(outcome) is Breach else outcome
+        try:
+            outcome = choice[0].check(raw, choice[1])
+        except BaseException as problem:
+            outcome = _exhausted(problem)
+        return self._refusal(outcome, rules) if isinstance(outcome, Breach) else outcome
 
     def _head_of_nothing(self, rules: RequestRules) -> Refusal | None:
         if not rules.body_required:
@@ -153,7 +159,7 @@ class Validation:
         return Refusal(code, rule, reason=reason, remedy=_REMEDIES[code], close=True)
 
     def reads_answer(self, operation: Operation, status: int, content_type: bytes | None) -> int | None:
-        """Return how many bytes of the answer `answer` needs at most; None if the answer is passed on unread."""
+        """Return how many bytes of it `answer` needs at most; None if the answer is passed on unread."""
         rules = self._answers[operation.index]
         declared = rules.declared(status) if rules is not None else None
         if declared is None:
@@ -161,14 +167,12 @@ class Validation:
         known, validator = _answer_validator(declared, content_type)
         return self._max_response if not known or validator is not None else None
 
-    def answer(
-        self, operation: Operation, status: int, content_type: bytes | None, body: bytes
-    ) -> Refusal | None:
-        """Check the API's answer against its contract (API3: nothing leaves that the contract does not declare).
+    def answer(self, operation: Operation, status: int, content_type: bytes | None, body: bytes) -> Refusal | None:
+        """Check the API's answer against its contract (API3: nothing undeclared leaves).
 
         Returns:
-            None, or the refusal `response-contract`. A status that the contract does not name is not checked, nor is an
-            answer without content.
+            None, or the refusal `response-contract`. A status that the contract does not name is not checked,
+            nor is an answer without content.
         """
         rules = self._answers[operation.index]
         declared = rules.declared(status) if rules is not None else None
@@ -183,7 +187,7 @@ class Validation:
             value = orjson.loads(body)
         except orjson.JSONDecodeError:
             return self._broken_answer(rules, (), "the answer is not JSON")
-        if _guarded(validator.is_valid, value):
+        if validator.is_valid(value):
             return None
         return self._broken_answer(rules, body_faults(validator, value, body), "the answer breaks its schema")
 
@@ -204,9 +208,7 @@ class Validation:
             breach.code,
             self._policy.rule(f"validation.{breach.limit}") if breach.limit else rules.rule,
             reason=f"{breach.reason} at {places}" if places else breach.reason,
-            remedy=f"raise `[validation] {breach.limit}`, or send less"
-            if breach.limit
-            else _REMEDIES[breach.code],
+            remedy=f"raise `[validation] {breach.limit}`, or send less" if breach.limit else _REMEDIES[breach.code],
             headers=headers,
             faults=breach.faults,
             status=self._status if breach.code in _CONFIGURABLE else 0,
@@ -223,18 +225,9 @@ def _answer_validator(declared: Mapping[str, Any], content_type: bytes | None) -
     return True, declared[offer] if is_json(media.name) else None
 
 
-def _guarded(check: Callable[..., Any], *arguments: Any) -> Any:
-    """Run a check; whatever exhausts or panics the libraries below was caused by the input, so it is the input's fault."""
-    try:
-        return check(*arguments)
-    except (RecursionError, MemoryError):
-        return _EXHAUSTING
-    except BaseException as problem:
-        if type(problem).__name__ != _PANIC:
-            raise
-        return _EXHAUSTING
-
-
-_EXHAUSTING: Final = Breach(
-    "malformed-body", (Fault("", "a body that can be checked with little memory"),), "the check gave up"
-)
+def _exhausted(problem: BaseException) -> Breach:
+    """Return the breach of an input that exhausted the libraries below or made them panic; raise a bug."""
+    if not isinstance(problem, (RecursionError, MemoryError)) and type(problem).__name__ != _PANIC:
+        raise problem
+    fault = Fault("", "a body that can be checked with little memory")
+    return Breach("malformed-body", (fault,), "the check gave up")

@@ -1,4 +1,4 @@
-"""Turns what a schema objects to into words: where, what is expected, which type was found. Never the value (EXP-03).
+"""Turns what a schema objects to into words: where, what is expected, which type was found; never the value.
 
 JSON Pointer: RFC 6901. A property name that a client made up is shown only if it is short and printable.
 """
@@ -17,8 +17,8 @@ from sixfold.layers.validation.schemas import kinds
 MAX_FAULTS: Final = 20
 _MAX_NAME: Final = 64  # characters of a name in a message
 _MAX_CHOICES: Final = 12  # of an enumeration in a message
-# The validator lists every error at once, at some microseconds each. A larger input is told its first error only, so
-# that a body of nothing but errors costs no more than an honest one.
+# The validator lists every error at once, at some microseconds each. A larger input is told its first error
+# only, so that a body of nothing but errors costs no more than an honest one.
 _LISTED_BYTES: Final = 16 * 1024
 _LISTED_NODES: Final = 256
 
@@ -43,6 +43,8 @@ def body_faults(validator: Draft202012Validator, value: Any, canonical: bytes) -
     """Return what a schema objects to in a body that it has refused.
 
     Arguments:
+        validator: that refused it.
+        value: the body, parsed.
         canonical: the body's JSON text, for its size.
     """
     small = len(canonical) <= _LISTED_BYTES and canonical.count(b",") + canonical.count(b":") <= _LISTED_NODES
@@ -50,7 +52,7 @@ def body_faults(validator: Draft202012Validator, value: Any, canonical: bytes) -
 
 
 def parameter_faults(validator: Draft202012Validator, value: Any, where: str) -> tuple[Fault, ...]:
-    """Return what a schema objects to in a parameter, all of it under the parameter's name (`query: limit`)."""
+    """Return what a schema objects to in a parameter, all under the parameter's name (`query: limit`)."""
     found = _faults(_errors(validator, value, small=_is_small(value)), value)
     return tuple(Fault(where, fault.expected, fault.found) for fault in islice(found, MAX_FAULTS))
 
@@ -106,7 +108,7 @@ def _undeclared(path: Sequence[str | int], name: str) -> Fault:
 
 
 def _alternatives(error: ValidationError, value: Any) -> Iterator[Fault]:
-    """Tell the errors of the alternative that was meant, if it is clear which: the one whose type and tag fit."""
+    """Tell the errors of the alternative that was meant, if one only has the type and tag that came."""
     branches = [branch for branch in error.kind.value if branch]
     if not branches:
         yield Fault(pointer(error.instance_path), "exactly one of the alternatives", "several")
@@ -121,7 +123,7 @@ def _alternatives(error: ValidationError, value: Any) -> Iterator[Fault]:
 
 
 def _is_other_kind(error: ValidationError, here: Sequence[str | int]) -> bool:
-    """Return whether an error says that the alternative was never meant: another type, another discriminator."""
+    """Return whether an error says that the alternative was not meant: another type, another tag."""
     if error.kind.name == "type":
         return list(error.instance_path) == list(here)
     return error.kind.name in ("const", "enum") and len(error.instance_path) == len(here) + 1
@@ -138,9 +140,7 @@ def _at(value: Any, path: Iterable[str | int]) -> Any:
 
 def _expected(error: ValidationError) -> str:
     words = _WORDS.get(error.kind.name)
-    return (
-        words(error.kind.value) if words is not None else f"what `{error.kind.name}` of the contract demands"
-    )
+    return words(error.kind.value) if words is not None else f"what `{error.kind.name}` of the contract demands"
 
 
 def _articled(kind: str) -> str:
@@ -159,9 +159,7 @@ def _plain(value: Any) -> str:
 
 def _choices(options: Sequence[Any]) -> str:
     listed = ", ".join(_plain(option) for option in options[:_MAX_CHOICES])
-    return f"one of {listed}" + (
-        f" and {len(options) - _MAX_CHOICES} more" if len(options) > _MAX_CHOICES else ""
-    )
+    return f"one of {listed}" + (f" and {len(options) - _MAX_CHOICES} more" if len(options) > _MAX_CHOICES else "")
 
 
 def _counted(least: str, noun: str) -> Callable[[Any], str]:
@@ -172,7 +170,7 @@ _WORDS: Final[Mapping[str, Callable[[Any], str]]] = {
     "type": _types,
     "enum": _choices,
     "const": _plain,
-    "falseSchema": lambda _: "nothing: the contract does not let a caller send this",
+    "falseSchema": lambda _: "nothing: the contract does not allow this here",
     "format": lambda name: f"the format `{name}`",
     "pattern": lambda _: "a text of the pattern in the contract",
     "minimum": lambda limit: f"at least {limit}",

@@ -1,4 +1,4 @@
-"""Named fields of a form made into the object that its schema describes (OpenAPI 3.1 section 4.8.15, encoding).
+"""Named fields of a form made into the object that its schema describes (OpenAPI 3.1 section 4.8.15).
 
 A scalar comes once, an array as its style says, an object as JSON. Shared by both kinds of form.
 """
@@ -38,16 +38,12 @@ class Field(NamedTuple):
 def compile_fields(media: Media, schemas: Schemas, parser: Parser) -> Mapping[str, Field]:
     """Return the declared fields of a form by name."""
     properties = schemas.properties(schemas.node(media.schema))
-    return {
-        name: _field(node, media.encoding.get(name, {}), schemas, parser) for name, node in properties.items()
-    }
+    return {name: _field(node, media.encoding.get(name, {}), schemas, parser) for name, node in properties.items()}
 
 
 def _field(node: Node, encoding: Mapping[str, Any], schemas: Schemas, parser: Parser) -> Field:
     declared = str(encoding.get("contentType", ""))
-    content_types = tuple(
-        part.strip().lower().partition(";")[0] for part in declared.split(",") if part.strip()
-    )
+    content_types = tuple(part.strip().lower().partition(";")[0] for part in declared.split(",") if part.strip())
     types = schemas.types(node)
     item = schemas.items(node) if "array" in types and types != ANY else node
     if _is_file(item, schemas):
@@ -90,13 +86,13 @@ def _json(parser: Parser) -> Reading:
     return json
 
 
-def assemble(
-    fields: Mapping[str, Field], pairs: Sequence[tuple[str, str]]
-) -> dict[str, Any] | tuple[Fault, ...]:
+def assemble(fields: Mapping[str, Field], pairs: Sequence[tuple[str, str]]) -> dict[str, Any] | tuple[Fault, ...]:
     """Return the object that the fields make, or what is wrong with them.
 
     Arguments:
-        pairs: (name, text) in the order sent. A field that is not declared stays text; the schema decides about it.
+        fields: the declared ones.
+        pairs: (name, text) in the order sent. A field that is not declared stays text; the schema decides
+            about it.
     """
     grouped: dict[str, list[tuple[str, str]]] = {}
     for name, text in pairs:

@@ -1,7 +1,7 @@
 """Formats of strings that OpenAPI knows and JSON Schema does not (OpenAPI Format Registry).
 
-`date`, `date-time`, `uuid`, `uri`, `email` and the other formats of JSON Schema 2020-12 section 7.3 are checked by the
-validator itself. A number's width (`int32`) is a bound by the time a schema comes here.
+`date`, `date-time`, `uuid`, `uri`, `email` and the other formats of JSON Schema 2020-12 section 7.3 are
+checked by the validator itself. A number's width (`int32`) is a bound by the time a schema comes here.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ _BASE64URL: Final = re.compile(r"(?:[A-Za-z0-9_-]{4})*(?:[A-Za-z0-9_-]{2,3})?")
 # Said for people or for numbers: as strings they demand nothing.
 _SILENT: Final = (
     "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float", "double", "decimal",
-    "decimal128", "double-int", "binary", "password", "html", "commonmark", "media-range", "sf-string", "timestamp",
+    "decimal128", "double-int", "binary", "password", "html", "commonmark", "media-range", "sf-string",
+    "timestamp",
 )  # fmt: skip
 
 

@@ -36,9 +36,7 @@ class JsonBody:
         value, canonical, large = parsed
         validator = self._validator
         if validator is not None and not validator.is_valid(value):
-            return Breach(
-                "invalid-body", body_faults(validator, value, canonical), "the body breaks its schema"
-            )
+            return Breach("invalid-body", body_faults(validator, value, canonical), "the body breaks its schema")
         if large and (breach := too_large(validator, parsed)):
             return breach
         return canonical if self._canonical and canonical != raw else None

@@ -1,4 +1,4 @@
-"""Media types: one `Content-Type`, parsed strictly, never guessed. RFC 9110 sections 8.3 and 12.5.1, RFC 2046 5.1.1."""
+"""Media types: one `Content-Type`, parsed strictly, never guessed. RFC 9110 sections 8.3 and 12.5.1."""
 
 from __future__ import annotations
 
@@ -6,11 +6,9 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
-_TOKEN: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,127}"
-_TYPE: Final = re.compile(rf"({_TOKEN}/{_TOKEN})(.*)", re.DOTALL)
-_PARAMETER: Final = re.compile(
-    rf'[ \t]*;[ \t]*(?:({_TOKEN})=(?:({_TOKEN})|"((?:[^"\\\x00-\x1f\x7f]|\\.)*)"))?'
-)
+_WORD: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,127}"
+_TYPE: Final = re.compile(rf"({_WORD}/{_WORD})(.*)", re.DOTALL)
+_PARAMETER: Final = re.compile(rf'[ \t]*;[ \t]*(?:({_WORD})=(?:({_WORD})|"((?:[^"\\\x00-\x1f\x7f]|\\.)*)"))?')
 _ESCAPED: Final = re.compile(r"\\(.)")
 _UTF8: Final = frozenset(("utf-8", "utf8", "us-ascii"))  # ASCII is UTF-8 too
 

@@ -1,8 +1,8 @@
-"""A `multipart/form-data` body, parsed strictly: no other parser finds other parts. RFC 7578, RFC 2046 section 5.1.1.
+"""A `multipart/form-data` body, parsed so that no other parser finds other parts. RFC 7578, RFC 2046 5.1.1.
 
-Refused although some parsers put up with it: text before the first or after the last boundary, blanks after a boundary,
-folded or repeated part headers, `filename*` (RFC 7578 section 4.2), `Content-Transfer-Encoding` (section 4.7), nested
-multipart, backslashes in names. The original bytes are forwarded.
+Refused although some parsers put up with it: text before the first or after the last boundary, blanks after a
+boundary, folded or repeated part headers, `filename*` (RFC 7578 section 4.2), `Content-Transfer-Encoding`
+(section 4.7), nested multipart, backslashes in names. The original bytes are forwarded.
 """
 
 from __future__ import annotations
@@ -115,9 +115,7 @@ class MultipartBody:
             fits, allowed = not part.typed or is_json(name), "application/json"
         else:
             fits, allowed = name == "text/plain", "text/plain"
-        return (
-            None if fits else Fault(pointer((part.name,)), f"the media type {allowed}", "another media type")
-        )
+        return None if fits else Fault(pointer((part.name,)), f"the media type {allowed}", "another media type")
 
 
 def parse(raw: bytes, boundary: str, max_parts: int, max_part: int) -> list[Part]:
@@ -178,12 +176,10 @@ def _media(value: bytes | None) -> MediaType:
 def _name(disposition: bytes) -> str:
     """Return the name a part's `Content-Disposition` gives it (RFC 7578 section 4.2)."""
     match = _DISPOSITION.fullmatch(disposition)
-    attributes = _ATTRIBUTE.findall(match[1]) if match is not None else []
+    attributes: list[tuple[bytes, bytes, bytes]] = _ATTRIBUTE.findall(match[1]) if match is not None else []
     said = {key.lower(): quoted or token for key, quoted, token in attributes}
     if len(said) != len(attributes) or b"name" not in said or said.keys() - {b"name", b"filename"}:
-        raise _Broken(
-            'parts with `Content-Disposition: form-data; name="..."`, at most one `filename`, no `filename*`'
-        )
+        raise _Broken('parts with `Content-Disposition: form-data; name="..."`, at most one `filename`, no `filename*`')
     try:
         return said[b"name"].decode("utf-8")
     except UnicodeDecodeError:

@@ -1,7 +1,7 @@
-"""Parameters of path, query, header and cookie against the contract (OpenAPI 3.1 section 4.8.12; API3, PATH-04).
+"""Parameters of path, query, header and cookie against the contract (OpenAPI 3.1 section 4.8.12; PATH-04).
 
-What the contract does not declare is refused, stripped or passed as the policy says; a declared name in another case,
-a scalar that comes twice, an id of the path that stands in the query again are refused always.
+What the contract does not declare is refused, stripped or passed as the policy says; a declared name in
+another case, a scalar that comes twice, an id of the path that stands in the query again are refused always.
 """
 
 from __future__ import annotations
@@ -30,9 +30,7 @@ _STYLES: Final[Mapping[str, frozenset[str]]] = {
     "header": frozenset(("simple",)),
     "cookie": frozenset(("form",)),
 }
-_ANNOTATIONS: Final = frozenset(
-    ("type", "description", "title", "default", "example", "examples", "deprecated")
-)
+_ANNOTATIONS: Final = frozenset(("type", "description", "title", "default", "example", "examples", "deprecated"))
 
 
 class Check:
@@ -58,12 +56,16 @@ class Check:
     def faults(self, pairs: Pairs) -> tuple[Fault, ...]:
         """Return what is wrong with the texts under this name; () if nothing is."""
         values = self._read(pairs)
-        if isinstance(values, Wrong):
+        if type(values) is Wrong:
             return (Fault(self.where, *values),)
         validator = self._validator
         for value in values:
             if validator is None or validator.is_valid(value):
-                if _may_be_large(value) and unbounded(validator, value, tuple(large_integers(value))):
+                if (
+                    type(value) is not str
+                    and _may_be_large(value)
+                    and unbounded(validator, value, tuple(large_integers(value)))
+                ):
                     return (Fault(self.where, "integers between -2^53 and 2^53", "a larger integer"),)
                 return ()
         assert validator is not None  # noqa: S101 (narrowing: without one the first value was taken)
@@ -109,9 +111,7 @@ class Declared:
                 if not properties:
                     routes[parameter.name] = (check, "")
         self.path = tuple(check for check in by_place["path"] if not check.trivial)
-        self.headers = tuple(
-            (check, check.name.lower().encode("latin-1", "replace")) for check in by_place["header"]
-        )
+        self.headers = tuple((check, check.name.lower().encode("latin-1", "replace")) for check in by_place["header"])
         self.cookies = tuple(by_place["cookie"])
         self.query = Query(tuple(by_place["query"]), routes, deep, path_names, unknown)
 
@@ -121,7 +121,8 @@ class Query:
 
     Arguments:
         checks: of each parameter.
-        routes: name in the query to its parameter, and to the property if an object is spread over several names.
+        routes: name in the query to its parameter, and to the property if an object is spread over several
+            names.
         deep: parameters written `name[property]`.
         path_names: names of the path's parameters: an id has one source (PATH-04).
         unknown: what becomes of other names.
@@ -191,38 +192,44 @@ def _without(request: Request, stripped: set[str]) -> bytes:
     return path + b"?" + b"&".join(kept) if kept else path
 
 
-def path_faults(checks: tuple[Check, ...], values: Mapping[str, str]) -> Iterable[Fault]:
-    """Yield what is wrong with the path's parameters."""
+def path_faults(checks: tuple[Check, ...], values: Mapping[str, str]) -> tuple[Fault, ...]:
+    """Return what is wrong with the path's parameters."""
+    faults: tuple[Fault, ...] = ()
     for check in checks:
         text = values.get(check.name)
-        yield from check.missing() if text is None else check.faults((("", text),))
+        faults += check.missing() if text is None else check.faults((("", text),))
+    return faults
 
 
-def header_faults(checks: tuple[tuple[Check, bytes], ...], request: Request) -> Iterable[Fault]:
-    """Yield what is wrong with declared headers; others are not looked at."""
+def header_faults(checks: tuple[tuple[Check, bytes], ...], request: Request) -> tuple[Fault, ...]:
+    """Return what is wrong with declared headers; others are not looked at."""
+    faults: tuple[Fault, ...] = ()
     for check, name in checks:
         if request.fields.get(name) is None:
-            yield from check.missing()
+            faults += check.missing()
             continue
         try:
             pairs = [("", line.decode("utf-8")) for line in request.fields.all(name)]
         except UnicodeDecodeError:
-            yield Fault(check.where, "text in UTF-8", "other bytes")
+            faults += (Fault(check.where, "text in UTF-8", "other bytes"),)
             continue
-        yield from check.faults(pairs)
+        faults += check.faults(pairs)
+    return faults
 
 
-def cookie_faults(checks: tuple[Check, ...], request: Request) -> Iterable[Fault]:
-    """Yield what is wrong with declared cookies; others are not looked at (RFC 6265 section 4.2.1)."""
+def cookie_faults(checks: tuple[Check, ...], request: Request) -> tuple[Fault, ...]:
+    """Return what is wrong with declared cookies; others are not looked at (RFC 6265 section 4.2.1)."""
     jar: dict[str, list[tuple[str, str]]] = {}
     for line in request.fields.all(b"cookie"):
         for part in line.decode("latin-1").split(";"):
             name, equals, text = part.strip(" \t").partition("=")
             if equals:
                 jar.setdefault(name, []).append(("", text))
+    faults: tuple[Fault, ...] = ()
     for check in checks:
         pairs = jar.get(check.name)
-        yield from check.missing() if pairs is None else check.faults(pairs)
+        faults += check.missing() if pairs is None else check.faults(pairs)
+    return faults
 
 
 def compile_parameters(
@@ -236,9 +243,12 @@ def compile_parameters(
     """Return the compiled parameters of an operation.
 
     Arguments:
+        parameters: as declared.
         path_names: names in the path's template.
+        schemas: build the validators.
         parser: for parameters that are written as JSON.
         rule: where the contract stands.
+        unknown: what becomes of undeclared names in the query.
 
     Raises:
         ValueError: a schema that cannot be used, with file, line and remedy.
@@ -267,7 +277,8 @@ def _unsupported(parameter: Parameter, path_names: frozenset[str]) -> str:
     if parameter.style == "matrix":
         return "style `matrix` needs `;`, which is refused in every path; use `simple`"
     if not parameter.media_type and parameter.style not in _STYLES[parameter.location]:
-        return f"style `{parameter.style}` does not exist here; use {' or '.join(sorted(_STYLES[parameter.location]))}"
+        known = " or ".join(sorted(_STYLES[parameter.location]))
+        return f"style `{parameter.style}` does not exist here; use {known}"
     return ""
 
 

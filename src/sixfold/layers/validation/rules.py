@@ -1,4 +1,4 @@
-"""What validation compiles from the policy: per operation its parameters, the bodies it accepts, the answers it may give."""
+"""What validation compiles from the policy: parameters, accepted bodies and possible answers of operations."""
 
 from __future__ import annotations
 
@@ -43,7 +43,8 @@ class Accepts:
     """The media types an operation takes, and what checks a body of each.
 
     Arguments:
-        checks: by media type or range, then by family of the type that came; None for one that is passed unread.
+        checks: by media type or range, then by family of the type that came; None for one that is passed
+            unread.
         narrowed: `content_types` of the route, or None.
     """
 
@@ -123,8 +124,8 @@ class AnswerRules:
     Arguments:
         mode: enforce or shadow.
         rule: where the contract stands.
-        answers: status as in OpenAPI ("200", "4XX", "default") to media type or range to validator; None for a type
-            whose content is not checked.
+        answers: status as in OpenAPI ("200", "4XX", "default") to media type or range to validator; None for
+            a type whose content is not checked.
     """
 
     mode: Mode
@@ -132,7 +133,7 @@ class AnswerRules:
     answers: Mapping[str, Mapping[str, Draft202012Validator | None]]
 
     def declared(self, status: int) -> Mapping[str, Draft202012Validator | None] | None:
-        """Return what is declared for a status: itself, its class, then the default (OpenAPI 3.1 section 4.8.16)."""
+        """Return what is declared for a status: itself, its class, then the default (OpenAPI 3.1, 4.8.16)."""
         for key in (str(status), f"{status // 100}XX", "default"):
             if key in self.answers:
                 return self.answers[key]
@@ -160,9 +161,7 @@ class Compiler:
         Raises:
             ValueError: a schema that cannot be used, with file, line and remedy.
         """
-        mode = weaker(
-            weaker(self._table.mode, self._table.request), operation.modes.get("validation", "enforce")
-        )
+        mode = weaker(weaker(self._table.mode, self._table.request), operation.modes.get("validation", "enforce"))
         contract = operation.contract
         path_names = frozenset(_TEMPLATE_NAME.findall(operation.path))
         if mode == "off" or (contract is None and not path_names and operation.content_types is None):
@@ -181,9 +180,7 @@ class Compiler:
             mode,
             operation.contract_rule if contract is not None else operation.rule,
             declared,
-            quiet=not (
-                declared.path or declared.headers or declared.cookies or declared.query.needed or required
-            ),
+            quiet=not (declared.path or declared.headers or declared.cookies or declared.query.needed or required),
             accepts=self._accepts(operation),
             takes_body=contract is None or body is not None,
             body_required=required,
@@ -202,9 +199,7 @@ class Compiler:
     def _checks(self, name: str, media: Media, rule: Rule) -> Mapping[str, BodyCheck | None]:
         families = ("json", "form", "multipart", "text") if "*" in name else (family(name),)
         what = f"body of type `{name}`"
-        return {
-            kind: check for kind in families if (check := self._check(kind, media, rule, what)) is not None
-        }
+        return {kind: check for kind in families if (check := self._check(kind, media, rule, what)) is not None}
 
     def _check(self, kind: str, media: Media, rule: Rule, what: str) -> BodyCheck | None:
         if not kind:
@@ -230,9 +225,7 @@ class Compiler:
         Raises:
             ValueError: a schema that cannot be used, with file, line and remedy.
         """
-        mode = weaker(
-            weaker(self._table.mode, self._table.response), operation.modes.get("validation", "enforce")
-        )
+        mode = weaker(weaker(self._table.mode, self._table.response), operation.modes.get("validation", "enforce"))
         if mode == "off" or operation.contract is None:
             return None
         answers = {

@@ -1,7 +1,8 @@
 """Builds validators from the policy's schemas: offline, formats asserted, patterns in linear time only.
 
-JSON Schema 2020-12 Core section 8.2 (references) and Validation section 7 (formats). `$ref` finds what the policy holds
-and nothing else: no network, no files (SSRF); a pattern that a linear engine cannot run is refused at load (ReDoS).
+JSON Schema 2020-12 Core section 8.2 (references) and Validation section 7 (formats). `$ref` finds what the
+policy holds and nothing else: no network, no files (SSRF); a pattern that a linear engine cannot run is refused
+at load (ReDoS).
 """
 
 from __future__ import annotations
@@ -54,6 +55,7 @@ class Schemas:
         """Return the validator of a schema, or None if the schema allows everything.
 
         Arguments:
+            schema: JSON Schema 2020-12.
             rule: where the contract stands.
             what: which schema of it, in words, for errors.
 

@@ -1,7 +1,8 @@
-"""Strict JSON: a text that every parser reads alike, or a flaw. RFC 8259, RFC 7493 (I-JSON); OWASP API Security API3.
+"""Strict JSON: a text that every parser reads alike, or a flaw. RFC 8259, RFC 7493 (I-JSON).
 
-orjson alone keeps the last of two equal names, turns long integers into floats and knows no limits. So its value is
-written again, and cheap sufficient tests compare the two texts; only a text that they cannot clear is looked at closely.
+orjson alone keeps the last of two equal names, turns long integers into floats and knows no limits. So its
+value is written again, and cheap sufficient tests compare the two texts; only a text that they cannot clear
+is looked at closely.
 """
 
 from __future__ import annotations
@@ -14,26 +15,23 @@ import orjson
 
 Path = tuple[str | int, ...]
 
-SAFE_INTEGER: Final = (
-    2**53
-)  # beyond it a double, hence JavaScript, cannot tell neighbours apart (RFC 8259 section 6)
+SAFE_INTEGER: Final = 2**53  # beyond it a double cannot tell neighbours apart (RFC 8259 section 6)
 MAX_DEPTH: Final = 254  # orjson writes no deeper
 MAX_DIGITS: Final = 32  # of a number with fraction or exponent; a double holds 17
 MAX_EXPONENT: Final = 324  # of the smallest double
+_BROKEN: Final = "one JSON text in UTF-8, without byte order mark, NaN or Infinity"
 
-_BLANKS: Final = b" \t\r\n"
-_DIGITS: Final = bytes(
-    ord("0") if 0x30 <= byte <= 0x39 else ord("e") if byte == ord("E") else byte for byte in range(256)
-)
-_APART: Final = bytes(ord(" ") if byte in b",:[]{}" else byte for byte in range(256))
+# One table lets three questions be asked of a text: digits look alike, so do the signs of an exponent and
+# brackets.
+_SHAPE: Final = bytes.maketrans(b"123456789E{", b"000000000e[")
+_APART: Final = bytes.maketrans(b",:[]{}", b"      ")
 _LONG: Final = b"0" * 16  # no shorter run of digits leaves the safe range
 _NUMBER: Final = re.compile(rb"-?([0-9]+)(?:\.([0-9]+))?(?:[eE]([+-]?[0-9]+))?")
 _BOXES: Final = (dict, list)
-_BROKEN: Final = "one JSON text in UTF-8, without byte order mark, NaN or Infinity"
 
 
 class Limits(NamedTuple):
-    """How large a text may be: depth in levels, members of one object, items of one array, bytes of one string."""
+    """How large a text may be: levels, members of one object, items of one array, bytes of one string."""
 
     depth: int
     members: int
@@ -42,7 +40,7 @@ class Limits(NamedTuple):
 
     @property
     def harmless(self) -> int:
-        """Bytes of a text in which no object, array or string can be too large: `"":0,`, `0,` and `"` are the least."""
+        """Bytes of a text too short to break a limit: a member has 5 (`"":0,`) or more, an item 2 (`0,`)."""
         return min(5 * self.members, 2 * self.items, self.string)
 
 
@@ -92,7 +90,8 @@ class Parser:
         """Return value and canonical text, or what is wrong with it."""
         try:
             value = orjson.loads(raw)
-            if raw.count(b"[") + raw.count(b"{") > self._depth or len(raw) > self._harmless:
+            shape = raw.translate(_SHAPE)
+            if shape.count(b"[") > self._depth or len(raw) > self._harmless:
                 flaw = _size(raw, value, self._limits, self._depth)
                 if flaw is not None:
                     return flaw
@@ -100,32 +99,29 @@ class Parser:
             changed = raw != canonical
             if changed and _repeats_a_name(raw, canonical):
                 return Flaw("every name once in an object", "a repeated name")
-            digits = raw.translate(_DIGITS)
-            large: tuple[Path, ...] | Flaw = ()
-            if _LONG in digits or (changed and b"0e" in digits):
-                large = _numbers(outside(raw), value)
-                if isinstance(large, Flaw):
-                    return large
+            if _LONG in shape or (changed and b"0e" in shape):
+                numbers = _numbers(outside(raw), value)
+                return numbers if isinstance(numbers, Flaw) else Parsed(value, canonical, numbers)
         except orjson.JSONDecodeError:
             return Flaw(_BROKEN, "something else")
         except (RecursionError, MemoryError):
             return Flaw("a text that can be parsed with little memory")
-        return Parsed(value, canonical, large)
+        return Parsed(value, canonical, ())
 
 
 def outside(raw: bytes) -> bytes:
-    """Return what stands outside the strings of a well-formed text: brackets, commas, colons, numbers, literals."""
+    """Return what stands outside the strings of a well-formed text: brackets, colons, numbers, literals."""
     if b"\\" in raw:
         raw = raw.replace(b"\\\\", b"").replace(b'\\"', b"")  # now every quotation mark opens or closes
     return b"".join(raw.split(b'"')[::2])
 
 
 def _repeats_a_name(raw: bytes, canonical: bytes) -> bool:
-    """Return whether a name stands twice in an object, however it is spelled.
+    r"""Return whether a name stands twice in an object, however it is spelled.
 
-    The value has a member per *different* name, so where one was dropped the canonical text has fewer colons. Colons in
-    strings are equally many in both, if those that were escaped are counted; `\\\\u003a` is counted though it is none,
-    which can only ask for the closer look.
+    The value has a member per *different* name, so where one was dropped the canonical text has fewer colons.
+    Colons in strings are equally many in both, if those that were escaped are counted; `\\u003a` is counted
+    though it is none, which can only ask for the closer look.
     """
     colons = raw.count(b":") + raw.count(b"\\u003a") + raw.count(b"\\u003A")
     return colons != canonical.count(b":") and outside(raw).count(b":") != outside(canonical).count(b":")
@@ -133,9 +129,9 @@ def _repeats_a_name(raw: bytes, canonical: bytes) -> bool:
 
 def _numbers(bare: bytes, value: Any) -> tuple[Path, ...] | Flaw:
     """Look closely at the numbers of a text: return where large integers stand, or what is wrong."""
-    digits = bare.translate(_DIGITS)
-    long = _LONG in digits
-    if not long and b"0e" not in digits:
+    shape = bare.translate(_SHAPE)
+    long = _LONG in shape
+    if not long and b"0e" not in shape:
         return ()  # it was in a string
     for token in bare.translate(_APART).split():
         if (len(token) >= len(_LONG) or b"e" in token.lower()) and (flaw := _number(token)):
@@ -170,9 +166,7 @@ def _size(raw: bytes, value: Any, limits: Limits, max_depth: int) -> Flaw | None
         for box in level:
             if type(box) is dict:
                 if len(box) > limits.members:
-                    return Flaw(
-                        f"at most {limits.members} members in an object", "more members", "max_members"
-                    )
+                    return Flaw(f"at most {limits.members} members in an object", "more members", "max_members")
                 below.extend(inner for inner in box.values() if type(inner) in _BOXES)
             else:
                 if len(box) > limits.items:

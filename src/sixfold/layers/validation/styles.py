@@ -1,7 +1,7 @@
-"""How OpenAPI writes arrays and objects into parameters and forms (OpenAPI 3.1 section 4.8.12, styles; RFC 6570).
+"""How OpenAPI writes arrays and objects into parameters and forms (OpenAPI 3.1 section 4.8.12; RFC 6570).
 
-A *reading* turns what stands under one name into the values that it can mean. Items are split after decoding: the
-canonical target writes an encoded comma plainly, so nobody behind us can tell the two apart either.
+A *reading* turns what stands under one name into the values that it can mean. Items are split after decoding:
+the canonical target writes an encoded comma plainly, so nobody behind us can tell the two apart either.
 """
 
 from __future__ import annotations
@@ -70,12 +70,8 @@ def _all(readings: Sequence[Reading], pairs: Pairs) -> tuple[Any, ...] | Wrong:
 
 def scalar_words(types: frozenset[str]) -> str:
     """Return types in words: `an integer or null`."""
-    names = sorted(
-        types - ({"integer"} if "number" in types else frozenset()), key=lambda name: (name == "null", name)
-    )
-    return " or ".join(
-        name if name == "null" else f"{'an' if name[0] == 'i' else 'a'} {name}" for name in names
-    )
+    names = sorted(types - ({"integer"} if "number" in types else frozenset()), key=lambda name: (name == "null", name))
+    return " or ".join(name if name == "null" else f"{'an' if name[0] == 'i' else 'a'} {name}" for name in names)
 
 
 def _scalar(types: frozenset[str]) -> Reading:

@@ -25,10 +25,22 @@ def reader(types: frozenset[str]) -> Reader:
     Returns:
         a function from text to the values it can stand for, the narrowest first; () if none.
     """
-    reads = [_READS[name] for name in ("null", "boolean", "integer", "number", "string") if name in types]
-    if reads == [_string]:
+    names = types - {"integer"} if "number" in types else types  # a number reads integers as integers
+    reads = [_READS[name] for name in ("null", "boolean", "integer", "number", "string") if name in names]
+    if len(reads) == 1:
+        return _single(reads[0])
+    return lambda text: tuple(value for read in reads if (value := read(text)) is not _FAILED)
+
+
+def _single(read: Callable[[str], Any]) -> Reader:
+    if read is _string:
         return lambda text: (text,)
-    return lambda text: tuple(value for value in (read(text) for read in reads) if value is not _FAILED)
+
+    def single(text: str) -> tuple[Any, ...]:
+        value = read(text)
+        return () if value is _FAILED else (value,)
+
+    return single
 
 
 def _null(text: str) -> Any:
