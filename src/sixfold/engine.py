@@ -90,8 +90,10 @@ class Engine:
         """Return status, headers and body of an answer that Sixfold gives itself; security headers included."""
         headers: list[Pair]
         if type(refusal) is Reply:
-            headers, body = list(refusal.headers), refusal.body
-            headers = self.gateway.answer(request, None, ANONYMOUS, headers)
+            own, body = refusal.headers, refusal.body
+            said = {name for name, _ in own} - {b"vary"}
+            headers = self.gateway.answer(request, None, ANONYMOUS, [])
+            headers = [*own, *(pair for pair in headers if pair[0] not in said)]
         else:
             assert isinstance(refusal, Refusal)  # noqa: S101 (narrowing for the type checker only)
             body = refusal.problem()

@@ -92,8 +92,9 @@ def check(engine: Engine, request: Request) -> Flow:
     if type(door) is Refusal:
         if door.mode == "enforce":
             return door
-        told.append(door)
-        door = engine.gateway.unlisted
+        if door.mode == "shadow":
+            told.append(door)
+        door = engine.gateway.beyond(request)
     elif type(door) is Reply:
         return door
     operation = door.operation

@@ -91,6 +91,13 @@ class Gateway:
                 return refusal
         return door
 
+    def beyond(self, request: Request) -> Door:
+        """Return the door behind a refusal of `route` that does not count: the operation if there is one, else `unlisted`."""
+        place = self._router.find(request.path, request.method)
+        if isinstance(place, frozenset) or type(place[0]) is not Door:
+            return self.unlisted
+        return place[0].at(place[1])
+
     def too_large(self, door: Door) -> Refusal:
         """Return the refusal of a streamed body that goes beyond the cap (SLOW-07)."""
         return self._too_large(door)
@@ -126,7 +133,7 @@ class Gateway:
             return Refusal(
                 "method-not-allowed",
                 self._rule,
-                reason=f"{request.method} {request.path[:200]}: the path has only {', '.join(sorted(allowed))}",
+                reason=f"the path has only {', '.join(sorted(allowed))}, not {request.method}",
                 remedy=f"declare `{request.method}` for this path in OpenAPI or `[[routes]]`",
                 headers=((b"allow", ", ".join(sorted(allowed)).encode()),),
                 mode=self._mode,
@@ -134,7 +141,7 @@ class Gateway:
         return Refusal(
             "unknown-operation",
             self._rule,
-            reason=f"{request.method} {request.path[:200]}: no operation of the policy has this path",
+            reason="no operation of the policy has this path",
             remedy="declare the path in OpenAPI or `[[routes]]`; what is not declared is not served",
             mode=self._mode,
         )

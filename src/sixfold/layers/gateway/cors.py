@@ -30,7 +30,6 @@ class CorsRules:
             if table.credentials:
                 extra.append((b"access-control-allow-credentials", b"true"))
             preflight = [
-                *extra,
                 (b"access-control-allow-methods", ", ".join(table.methods).encode()),
                 (b"access-control-allow-headers", ", ".join(sorted(self._headers)).encode()),
                 (b"access-control-max-age", str(int(table.max_age)).encode()),
@@ -52,14 +51,14 @@ class CorsRules:
         method = (request.fields.get(b"access-control-request-method") or b"").decode("latin-1")
         if origin not in self._origins or method not in self._methods or not names <= self._headers:
             return self._refuse("a preflight for an origin, method or header that is not on the list")
-        vary = (b"vary", b"origin, access-control-request-method, access-control-request-headers")
-        return Reply(204, ((b"access-control-allow-origin", origin), *self._preflight, vary))
+        vary = (b"vary", b"access-control-request-method, access-control-request-headers")
+        return Reply(204, (*self._preflight, vary))  # `headers` adds the origin, as to every answer
 
     def foreign(self, request: Request, origin: bytes) -> Refusal | None:
         """Refuse a state-changing call that a browser makes from a page of a foreign origin."""
         if request.method in SAFE or origin in self._origins:
             return None
-        if origin.partition(b"://")[2].decode("latin-1") == request.host:
+        if origin.decode("latin-1") == f"{request.scheme}://{request.host}":
             return None
         return self._refuse("a state-changing call from a page of an origin that is not on the list")
 

@@ -26,6 +26,9 @@ NEVER_DOWNSTREAM: Final = HOP_BY_HOP | frozenset(
     (
         b"server", b"x-powered-by", b"x-aspnet-version", b"x-aspnetmvc-version", b"x-runtime", b"via", b"alt-svc",
         b"x-generator", b"x-envoy-upstream-service-time", b"strict-transport-security", b"x-content-type-options",
+        # which origins may read is the policy's word alone (HDR-03)
+        b"access-control-allow-origin", b"access-control-allow-credentials", b"access-control-allow-methods",
+        b"access-control-allow-headers", b"access-control-expose-headers", b"access-control-max-age",
     )
 )  # fmt: skip
 RATE_HEADERS: Final = frozenset(
