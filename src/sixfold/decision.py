@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, final
 
 import orjson
 
@@ -130,6 +130,7 @@ class Fault(NamedTuple):
         return shown
 
 
+@final
 class Refusal:
     """The rich "no".
 
@@ -209,6 +210,7 @@ class Refusal:
         return f"Refusal({self.status} {self.code} by {self.rule}: {self.reason})"
 
 
+@final
 class Reply:
     """An answer that Sixfold gives itself: a CORS preflight, a metadata document. Nothing is forwarded.
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Generator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, final
 
 from sixfold.decision import Refusal, Reply, Rule, decision_id, next_number
 from sixfold.identity import ANONYMOUS, Identity
 from sixfold.needs import Body, Need
-from sixfold.request import Pair, Request
+from sixfold.request import Pair, Request, encode
 
 if TYPE_CHECKING:
     from sixfold.engine import Engine
@@ -24,6 +24,7 @@ Decision = "Permit | Refusal | Reply"
 Flow = Generator[Need, Any, "Permit | Refusal | Reply"]
 
 
+@final
 class Permit:
     """The proof that every layer agreed. Whatever forwards a request takes one; only `check` makes one.
 
@@ -75,6 +76,14 @@ class Permit:
         engine.rate_limiting.headers(self.ledger, self.request, headers)
         return headers
 
+    def finish_lines(self, headers: list[Pair]) -> bytes:
+        """Return the same as `finish`, as header lines: what the proxy sends."""
+        engine, request = self.engine, self.request
+        limits: list[Pair] = []
+        engine.rate_limiting.headers(self.ledger, request, limits)
+        lines = engine.gateway.answer_lines(request, self.door, self.identity, headers)
+        return b"".join((lines, engine.encryption.line(request), encode(limits)))
+
     def close(self) -> None:
         """Say that the exchange is over, however it ended: gives back what was held (concurrency)."""
         self.engine.rate_limiting.release(self.ledger)
@@ -104,8 +113,10 @@ def check(engine: Engine, request: Request) -> Flow:
         return refusal
 
     authentication, limiting = engine.authentication, engine.rate_limiting
-    identity = authentication.known(request, operation)  # verified before: one look-up
-    if identity is None:
+    known = authentication.known(request, operation)  # verified before: one look-up
+    if known is not None:
+        identity = known
+    else:
         refusal = limiting.admit(request, operation)  # how often, by address, before any signature is computed
         if refusal is not None and _stands(refusal, told):
             return refusal
@@ -131,7 +142,8 @@ def check(engine: Engine, request: Request) -> Flow:
             return refusal
 
         validation = engine.validation  # is it well formed
-        target, body = request.target, None
+        target: bytes = request.target
+        body: bytes | None = None
         accepted = validation.parameters(request, operation, door.parameters)
         if accepted is not None:
             if type(accepted) is not Refusal:

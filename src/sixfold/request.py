@@ -61,6 +61,11 @@ _MAX_HOPS: Final = 100
 _PRIVATE: Final = ("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "::1/128", "fc00::/7", "fe80::/10")
 
 
+def encode(pairs: Iterable[Pair]) -> bytes:
+    """Return header lines."""
+    return b"".join([b"%b: %b\r\n" % pair for pair in pairs])
+
+
 class Malformed(Exception):
     """An input that cannot be read in one way only; `Canonicaliser.request` turns it into a Refusal."""
 

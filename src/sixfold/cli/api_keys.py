@@ -92,14 +92,13 @@ def list_(*, json: bool = False, config: Path | None = None) -> int:
     config: Path
         The policy file.
     """
-    from sixfold.layers.authentication import ApiKeyStore
+    from sixfold.layers.authentication.key_file import records
 
     _, file = _table(config)
-    records = ApiKeyStore(file).records()
     facts = [
         {"id": one.hash[:12], "name": one.name, "owner": one.owner, "client": one.client_id, "scopes": list(one.scopes),
          "roles": list(one.roles), "created": str(one.created), "expires": str(one.expires or "never")}
-        for one in records
+        for one in records(file)
     ]  # fmt: skip
     if json:
         show_json(facts)
@@ -124,13 +123,13 @@ def revoke(identifier: str, *, config: Path | None = None) -> int:
     config: Path
         The policy file.
     """
-    from sixfold.layers.authentication import ApiKeyStore
+    from sixfold.layers.authentication.key_file import records, remove
 
     _, file = _table(config)
-    found = [one for one in ApiKeyStore(file).records() if one.hash.startswith(identifier)]
+    found = [one for one in records(file) if one.hash.startswith(identifier)]
     if len(found) != 1:
         say(f"{len(found)} keys start with `{identifier}`; see `sixfold api-keys list`")
         return FOUND
-    ApiKeyStore(file).remove(found[0])
+    remove(file, found[0].hash)
     say(f"revoked {found[0].hash[:12]} of {found[0].owner}")
     return 0

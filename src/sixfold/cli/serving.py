@@ -74,7 +74,7 @@ def _runner(serve: Callable[[], object]) -> int:
         return asyncio.run(serve())  # type: ignore[arg-type]
     import uvloop
 
-    return uvloop.run(serve())  # type: ignore[arg-type,no-any-return]
+    return uvloop.run(serve())  # type: ignore[arg-type]
 
 
 def make_log(target: str, *, refused_only: bool = False, folder: str = ".") -> object:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from typing import Any, Final
 
 FOUND: Final = 1
@@ -55,7 +56,7 @@ def command_name() -> str:
     return f"{sys.executable} -m sixfold" if name == "__main__.py" else sys.argv[0] if "/" in sys.argv[0] else "sixfold"
 
 
-def columns(rows: list[tuple[str, ...]], *, indent: str = "") -> str:
+def columns(rows: Sequence[tuple[str, ...]], *, indent: str = "") -> str:
     """Return rows as aligned columns; the last column is free."""
     if not rows:
         return ""

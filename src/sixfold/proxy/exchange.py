@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 from sixfold.decision import Refusal, Reply, Rule
 from sixfold.flow import Flow, Permit, failed
 from sixfold.needs import TOO_LARGE, Body, KeySet, Need, Unavailable
-from sixfold.proxy.http1 import UNTIL_CLOSE, ResponseHead, encode
-from sixfold.request import Pair, Request
+from sixfold.proxy.http1 import UNTIL_CLOSE, ResponseHead
+from sixfold.request import Pair, Request, encode
 
 if TYPE_CHECKING:
     from sixfold.proxy.downstream import Downstream
@@ -307,11 +307,8 @@ class Exchange:
         pairs = head.pairs
         status = head.status
         no_body = self.request.method == "HEAD" or status in (204, 304)
-        if length is not None and length >= 0 and not no_body:
-            tail = b"content-length: %d\r\n\r\n" % length
-            pairs = [pair for pair in pairs if pair[0] != b"content-length"]
-        elif no_body:
-            tail = b"\r\n"
+        if no_body or (length is not None and length >= 0):
+            tail = b"\r\n"  # the upstream's own Content-Length goes on: it was checked
         elif downstream.chunks:
             tail = _CHUNKED
             body = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
@@ -321,7 +318,7 @@ class Exchange:
             tail = b"\r\n"
             downstream.keep = False
         self._chunking = downstream.chunks and (length is None or length == UNTIL_CLOSE) and not no_body
-        headers = encode(permit.finish(pairs))
+        headers = permit.finish_lines(pairs)
         self.answered = True
         self.status = status
         self.sent += len(body)
@@ -381,6 +378,7 @@ class Exchange:
         length = self._length
         body, self._body = b"".join(self._body), []
         engine = self.engine
+        refusal: Refusal | None
         if self._body_size > self._judge:
             rule = engine.policy.rule("validation.max_response")
             refusal = Refusal("response-contract", rule, reason="an answer too large to be checked", mode=engine.answer_mode)
@@ -393,8 +391,9 @@ class Exchange:
                 self.fail(refusal)
                 return
         complete = self.upstream is None
-        if complete:
+        if complete and (length is None or length == UNTIL_CLOSE):
             length = len(body)
+            head.pairs.append((b"content-length", b"%d" % length))
         self._write_head(permit, head, length, body, complete=complete)
 
     # ------------------------------------------------------------------ ending

@@ -325,8 +325,3 @@ BodyReader = SizedBody | ChunkedBody | UntilClose
 def _words(problem: Exception) -> str:
     """Return llhttp's own words, which never quote the input."""
     return str(problem)[:80] or type(problem).__name__
-
-
-def encode(pairs: list[Pair] | tuple[Pair, ...]) -> bytes:
-    """Return header lines."""
-    return b"".join([b"%b: %b\r\n" % pair for pair in pairs])

@@ -54,6 +54,43 @@ def append(file: Path, record: KeyRecord) -> None:
         stream.write(record.model_dump_json(exclude_defaults=True).encode() + b"\n")
 
 
+def records(file: Path) -> list[KeyRecord]:
+    """Return the records of a key file, in order.
+
+    Raises:
+        ApiKeyError: the file is missing, or a line is no record.
+    """
+    try:
+        lines = file.read_bytes().splitlines()
+    except OSError as problem:
+        raise ApiKeyError(f"{file}: {problem.strerror}; `sixfold api-keys add` makes the file") from None
+    return [record for number, line in enumerate(lines, start=1) if (record := _record(file, number, line))]
+
+
+def remove(file: Path, key_hash: str) -> None:
+    """Take a record out of a key file; the file is replaced whole, so no reader meets half of it.
+
+    Arguments:
+        key_hash: the record's `hash`.
+    """
+    lines = file.read_bytes().splitlines(keepends=True)
+    kept = [line for number, line in enumerate(lines, 1) if (r := _record(file, number, line)) is None or r.hash != key_hash]
+    draft = file.with_name(f"{file.name}.{os.getpid()}")
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as stream:
+        stream.write(b"".join(kept))
+    draft.replace(file)
+
+
+def _record(file: Path, number: int, line: bytes) -> KeyRecord | None:
+    """Read one line; None for a comment or an empty one."""
+    if not line.strip() or line.startswith(b"#"):
+        return None
+    try:
+        return KeyRecord.model_validate_json(line)
+    except ValidationError as problem:
+        raise ApiKeyError(f"{file}:{number}: {_first(problem)}") from None
+
+
 class ApiKeyError(ValueError):
     """A key file that cannot be read; the message names file and line."""
 
@@ -121,19 +158,16 @@ class ApiKeyStore:
         try:
             status = self.file.stat()
         except OSError as problem:
-            raise ApiKeyError(f"{self.file}: {problem.strerror}; `sixfold keys` makes the file") from None
+            raise ApiKeyError(f"{self.file}: {problem.strerror}; `sixfold api-keys add` makes the file") from None
         return status.st_mtime_ns, status.st_size, status.st_ino
 
     def _read(self) -> tuple[tuple[int, int, int], dict[str, tuple[str, Identity, str]]]:
         stamp = self._stat()  # before reading, so that a change in between is seen the next time
         held: dict[str, tuple[str, Identity, str]] = {}
         for number, line in enumerate(self.file.read_bytes().splitlines(), start=1):
-            if not line.strip() or line.startswith(b"#"):
+            record = _record(self.file, number, line)
+            if record is None:
                 continue
-            try:
-                record = KeyRecord.model_validate_json(line)
-            except ValidationError as problem:
-                raise ApiKeyError(f"{self.file}:{number}: {_first(problem)}") from None
             if record.hash in held:
                 raise ApiKeyError(f"{self.file}:{number}: this key stands twice; delete one of the lines")
             held[record.hash] = (record.hash, _identity(record), record.name)

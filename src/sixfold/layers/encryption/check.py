@@ -5,7 +5,7 @@ from __future__ import annotations
 from sixfold.decision import Refusal
 from sixfold.layers.encryption.rules import check_channel, hsts_value
 from sixfold.policy.model import Policy
-from sixfold.request import Pair, Request
+from sixfold.request import Pair, Request, encode
 
 
 class Encryption:
@@ -24,6 +24,7 @@ class Encryption:
         self._plain_allowed = table.mode == "dev"
         self._rule = policy.rule("encryption.mode")
         self._hsts = (b"strict-transport-security", hsts_value(table.hsts)) if table.hsts else None
+        self._line = encode([self._hsts]) if self._hsts is not None else b""
 
     def channel(self, request: Request) -> Refusal | None:
         """Refuse a request that came in clear; only mode "dev" (loopback) lets one pass."""
@@ -35,6 +36,10 @@ class Encryption:
         """Add HSTS, over TLS only (RFC 6797 section 7.2, HDR-01)."""
         if self._hsts is not None and request is not None and request.scheme == "https":
             headers.append(self._hsts)
+
+    def line(self, request: Request) -> bytes:
+        """Return the same as a header line, or nothing."""
+        return self._line if request.scheme == "https" else b""
 
 
 def plain_http(rule: object) -> Refusal:

@@ -8,21 +8,15 @@ from typing import Final
 from sixfold.decision import Refusal, Reply
 from sixfold.identity import Identity
 from sixfold.layers.gateway.cors import CorsRules
-from sixfold.layers.gateway.hygiene import (
-    NEVER_DOWNSTREAM,
-    NEVER_UPSTREAM,
-    SECURITY,
-    is_ours,
-    named_by_connection,
-)
+from sixfold.layers.gateway.hygiene import NEVER_UPSTREAM, SECURITY, Shape, is_ours, named_by_connection
 from sixfold.layers.gateway.identity_header import Signer
 from sixfold.layers.gateway.rules import Door, compile_door, compile_router, listed_hosts
 from sixfold.policy.model import Operation, Policy
-from sixfold.request import Pair, Request
+from sixfold.request import Pair, Request, encode
 
 __all__ = ["Door", "Gateway"]
 
-_SECURITY_NAMES: Final = frozenset(name for name, _ in SECURITY)
+_MAX_SHAPES: Final = 512
 _CREDENTIALS: Final = frozenset((b"authorization", b"dpop"))
 
 
@@ -63,6 +57,7 @@ class Gateway:
             dropped |= _CREDENTIALS | (frozenset((keys.header.lower().encode(),)) if keys else frozenset())
         self._dropped = dropped
         self._security = SECURITY if table.security_headers else ()
+        self._shapes: dict[tuple[bytes, ...], Shape] = {}
         self.unlisted = compile_door(policy, unlisted_operation(policy))
 
     # ------------------------------------------------------------------ route
@@ -74,10 +69,11 @@ class Gateway:
         found = self._router.static(request.path)
         door = found.get(request.method) if found is not None else None
         if door is None:
-            door, parameters = self._router.find(request.path, request.method)
-            if door is None:
-                return self._nowhere(request, parameters)
-            if type(door) is Door and parameters:
+            place = self._router.find(request.path, request.method)
+            if isinstance(place, frozenset):
+                return self._nowhere(request, place)
+            door, parameters = place
+            if parameters and type(door) is Door:
                 door = door.at(parameters)
         if type(door) is Reply:
             return door
@@ -194,18 +190,32 @@ class Gateway:
             request, door: None when the request could not even be read.
             headers: of the upstream, or of our own answer; names in lower case.
         """
-        connection = next((value for name, value in headers if name == b"connection"), None)
-        dropped = NEVER_DOWNSTREAM
-        if connection is not None:
-            dropped |= {name.strip().lower() for name in connection.split(b",")} - _SECURITY_NAMES
-        headers = [pair for pair in headers if pair[0] not in dropped and not is_ours(pair[0])]
+        shape = self._shape(headers)
+        kept = [headers[index] for index in shape.kept]
         if door is not None and door.response_edits is not None and request is not None:
-            headers = door.response_edits.apply(headers, request, identity)
-        said = {name for name, _ in headers if name in _SECURITY_NAMES}
-        headers.extend(pair for pair in self._security if pair[0] not in said)
+            kept = door.response_edits.apply(kept, request, identity)
+        kept += shape.missing
         if request is not None and self._cors.varies:
-            self._cors.headers(request.fields.first.get(b"origin"), headers)
-        return headers
+            self._cors.headers(request.fields.first.get(b"origin"), kept)
+        return kept
+
+    def answer_lines(self, request: Request, door: Door, identity: Identity, headers: list[Pair]) -> bytes:
+        """Return the same as `answer`, as header lines."""
+        if door.response_edits is not None or self._cors.varies:
+            return encode(self.answer(request, door, identity, headers))
+        shape = self._shape(headers)
+        return b"".join([b"%b: %b\r\n" % headers[index] for index in shape.kept]) + shape.lines
+
+    def _shape(self, headers: list[Pair]) -> Shape:
+        """Return what becomes of a header section; an upstream sends the same names again and again."""
+        names = tuple([pair[0] for pair in headers])
+        shape = self._shapes.get(names)
+        if shape is None:
+            connection = [value for name, value in headers if name == b"connection"]
+            shape = Shape(names, connection, self._security)
+            if not connection and len(self._shapes) < _MAX_SHAPES:
+                self._shapes[names] = shape
+        return shape
 
 
 def _bare(host: str) -> str:

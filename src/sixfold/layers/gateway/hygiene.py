@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from sixfold.request import FORWARDING, Fields
+from sixfold.request import FORWARDING, Fields, Pair, encode
 
 HOP_BY_HOP: Final = frozenset(  # RFC 9110 section 7.6.1, and the old ones that people still send
     (
@@ -61,3 +61,24 @@ def named_by_connection(fields: Fields) -> frozenset[bytes]:
         name.strip().lower() for value in fields.all(b"connection") for name in value.split(b",") if name.strip()
     }
     return frozenset(name for name in named - PROTECTED if not is_ours(name) and name not in RATE_HEADERS)
+
+
+class Shape:
+    """What becomes of an answer's header section: depends on the names alone, so it is worked out once.
+
+    Arguments:
+        names: of the upstream's headers, in order, lower case.
+        connection: values of `Connection`, which name further headers to drop.
+        security: the headers that every answer carries unless the API says its own.
+    """
+
+    __slots__ = ("kept", "lines", "missing")
+
+    def __init__(self, names: tuple[bytes, ...], connection: list[bytes], security: tuple[Pair, ...]) -> None:
+        said = {name.strip().lower() for value in connection for name in value.split(b",")}
+        dropped = NEVER_DOWNSTREAM | (said - {name for name, _ in security} - {b"content-type", b"content-length"})
+        self.kept = tuple(
+            [index for index, name in enumerate(names) if name not in dropped and not is_ours(name)]
+        )
+        self.missing = tuple([pair for pair in security if pair[0] not in names])
+        self.lines = encode(self.missing)

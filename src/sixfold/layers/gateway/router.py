@@ -15,11 +15,12 @@ _TEMPLATE: Final = re.compile(r"\{([^{}]+)\}")
 class Node:
     """One segment of the tree."""
 
-    __slots__ = ("exact", "methods", "names", "rest", "rest_names", "templated")
+    __slots__ = ("bare", "exact", "methods", "names", "rest", "rest_names", "templated")
 
     def __init__(self) -> None:
         self.exact: dict[str, Node] = {}
         self.templated: list[tuple[re.Pattern[str] | None, Node]] = []
+        self.bare: Node | None = None  # the one below `{name}`, if that is the only template here
         self.methods: dict[str, Any] | None = None
         self.names: dict[str, tuple[str, ...]] = {}
         self.rest: dict[str, Any] | None = None
@@ -61,15 +62,32 @@ class Router:
         """Return the entries by method of a path that is written without templates."""
         return self._static.get(path)
 
-    def find(self, path: str, method: str) -> tuple[Any, dict[str, str]] | tuple[None, frozenset[str]]:
-        """Return entry and parameters; or None and the methods that this path does have (empty: no such path)."""
+    def find(self, path: str, method: str) -> tuple[Any, dict[str, str]] | frozenset[str]:
+        """Return entry and parameters; or the methods that this path does have (empty: no such path)."""
+        segments = path.split("/")
+        node, values = self._root, []
+        for segment in segments[1:]:  # straight down, which is where nearly every request ends
+            child = node.exact.get(segment)
+            if child is None:
+                if node.bare is None or not segment:
+                    break
+                child = node.bare
+                values.append(segment)
+            node = child
+        else:
+            if node.methods is not None and (entry := node.methods.get(method)) is not None:
+                return entry, dict(zip(node.names[method], values, strict=True))
+        return self._search(segments, method)
+
+    def _search(self, segments: list[str], method: str) -> tuple[Any, dict[str, str]] | frozenset[str]:
+        """Look at every place that fits, the most specific first."""
         allowed: set[str] = set()
-        for methods, names, values in _matches(self._root, path.split("/"), 1, ()):
+        for methods, names, values in _matches(self._root, segments, 1, ()):
             entry = methods.get(method)
             if entry is not None:
                 return entry, dict(zip(names[method], values, strict=True))
             allowed.update(methods)
-        return None, frozenset(allowed)
+        return frozenset(allowed)
 
 
 def _child(node: Node, segment: str) -> Node:
@@ -83,6 +101,7 @@ def _child(node: Node, segment: str) -> Node:
     node.templated.append((pattern, child))
     # Templates with fixed text around them are narrower than a bare `{name}`, so they are asked first.
     node.templated.sort(key=lambda pair: -len(pair[0].pattern) if pair[0] else 0)
+    node.bare = child if pattern is None and len(node.templated) == 1 else None
     return child
 
 
