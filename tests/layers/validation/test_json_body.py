@@ -219,6 +219,13 @@ def test_large_integers(world: Any, schema: Any, value: Any, places: list[str]) 
     assert ([where for where, _, _ in faults(outcome)] if outcome is not None else []) == places
 
 
+def test_many_large_integers(world: Any) -> None:
+    """JSON-13: a thousand large integers are asked about, more are refused together."""
+    subject = world(content={JSON: {"type": "array", "items": {"maximum": 2**63}}})
+    assert subject.body(orjson.dumps([2**60] * 1000)) is None
+    assert len(faults(subject.body(orjson.dumps([2**60] * 1001)))) == 20
+
+
 @pytest.mark.parametrize(
     ("schema", "good", "bad"),
     [

@@ -214,6 +214,40 @@ def test_json_parameter(world: Any, declare: Any) -> None:
     assert wheres(subject.parameters("/things?x=%7B%22r%22:1%7D&x=%7B%22r%22:1%7D")) == ["query: x"]
 
 
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "integer"},
+        {"type": "boolean"},
+        {"type": "string", "format": "uuid"},
+        {"type": "string", "format": "date"},
+        {"type": "string", "format": "email"},
+        {"type": "string", "enum": ["name", "price"]},
+        {"type": "string", "pattern": "^[A-Za-z0-9_]{1,40}$"},
+        {"type": "string", "maxLength": 4},
+    ],
+)
+@pytest.mark.parametrize(
+    "attack",
+    [
+        "1 OR 1=1",
+        "1'; DROP TABLE users--",
+        "<script>alert(1)</script>",
+        "$(cat /etc/passwd)",
+        "name; rm -rf /tmp",
+        "../../../etc/passwd",
+        "{{7*7}}${7*7}",
+        "http://169.254.169.254/latest",
+    ],
+)
+def test_injections(world: Any, declare: Any, schema: Any, attack: str) -> None:
+    """M12: typed and bounded parameters leave injections no room; it is the schema that stops them, no signature."""
+    subject = world(declare("query", "x", schema), declare("query", "free", {"type": "string"}))
+    quoted = "".join(f"%{byte:02X}" for byte in attack.encode())
+    assert wheres(subject.parameters(f"/things?x={quoted}")) == ["query: x"]
+    assert subject.parameters(f"/things?free={quoted}") is None  # and this is what a schema cannot promise
+
+
 @pytest.mark.parametrize("query", ["limit=1&limit=1", "limit=1&limit=2"])
 def test_repeated_scalar(world: Any, declare: Any, query: str) -> None:
     """FORM-01: a scalar that comes twice is refused, equal or not (parameter pollution)."""

@@ -177,6 +177,8 @@ def test_limits(limits: Limits, raw: bytes, key: str) -> None:
         (b'{"a":[1,9007199254740993,"9007199254740993"]}', (("a", 1),)),
         (b'[{"a":-9007199254740993},9007199254740994]', ((1,), (0, "a"))),
         (b"9007199254740993.0", ()),
+        (b"[true, 0.12345678901234567, -9007199254740993]", ((2,),)),
+        (b'[false, 1e5, "9007199254740993"]', ()),
     ],
 )
 def test_large_integers(raw: bytes, places: tuple[Any, ...]) -> None:
@@ -249,7 +251,7 @@ def has_repeated_name(raw: str) -> bool:
     return any(seen)
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(values, st.integers(0, 2**32), st.booleans())
 def test_agrees_with_the_standard_library(value: Any, seed: int, repeat: bool) -> None:
     """JSON-05: in any spelling, a text is refused exactly if a name is repeated, and the value is the same."""
@@ -263,7 +265,7 @@ def test_agrees_with_the_standard_library(value: Any, seed: int, repeat: bool) -
         assert parser(parsed.canonical) == parsed
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(st.text(alphabet='{}[]:,"\\ue0aA19.-+E tn', max_size=24), st.integers(0, 3))
 def test_accepts_nothing_that_the_standard_library_refuses(text: str, wrap: int) -> None:
     """JSON-06: whatever passes is JSON for another parser too, with the same meaning."""
@@ -274,7 +276,7 @@ def test_accepts_nothing_that_the_standard_library_refuses(text: str, wrap: int)
         assert not has_repeated_name(raw)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(values, st.integers(0, 2**32))
 def test_outside_strings(value: Any, seed: int) -> None:
     """JSON-07: what stands outside the strings is told apart whatever is in them."""
@@ -292,7 +294,7 @@ def test_outside_strings(value: Any, seed: int) -> None:
     assert outside(raw.encode()) == "".join(expected).encode()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(values)
 def test_size(value: Any) -> None:
     """JSON-08: the cheap tests of size refuse exactly what a careful count refuses."""

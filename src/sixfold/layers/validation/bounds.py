@@ -13,9 +13,8 @@ from typing import Any, Final
 import orjson
 from jsonschema_rs import Draft202012Validator, ValidationError
 
-from sixfold.layers.validation.strict_json import Path
+from sixfold.layers.validation.strict_json import MAX_LARGE, Path
 
-MAX_LARGE: Final = 1000  # of one input; each costs microseconds to ask about
 _HUGE: Final = 10**30
 _BOUNDS: Final = frozenset(("maximum", "exclusiveMaximum", "minimum", "exclusiveMinimum", "enum", "const"))
 _COMPOSED: Final = frozenset(("anyOf", "oneOf"))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -16,6 +17,7 @@ import orjson
 Path = tuple[str | int, ...]
 
 SAFE_INTEGER: Final = 2**53  # beyond it a double cannot tell neighbours apart (RFC 8259 section 6)
+MAX_LARGE: Final = 1000  # integers beyond that of one input; to ask the schema costs microseconds for each
 MAX_DEPTH: Final = 254  # orjson writes no deeper
 MAX_DIGITS: Final = 32  # of a number with fraction or exponent; a double holds 17
 MAX_EXPONENT: Final = 324  # of the smallest double
@@ -24,9 +26,9 @@ _BROKEN: Final = "one JSON text in UTF-8, without byte order mark, NaN or Infini
 # One table lets three questions be asked of a text: digits look alike, so do the signs of an exponent and
 # brackets.
 _SHAPE: Final = bytes.maketrans(b"123456789E{", b"000000000e[")
-_APART: Final = bytes.maketrans(b",:[]{}", b"      ")
+_APART: Final = bytes.maketrans(b",:[]{}E", b"      e")
 _LONG: Final = b"0" * 16  # no shorter run of digits leaves the safe range
-_NUMBER: Final = re.compile(rb"-?([0-9]+)(?:\.([0-9]+))?(?:[eE]([+-]?[0-9]+))?")
+_NUMBER: Final = re.compile(rb"-?([0-9]+)(?:\.([0-9]+))?(?:e([+-]?[0-9]+))?")
 _BOXES: Final = (dict, list)
 
 
@@ -130,13 +132,20 @@ def _repeats_a_name(raw: bytes, canonical: bytes) -> bool:
 def _numbers(bare: bytes, value: Any) -> tuple[Path, ...] | Flaw:
     """Look closely at the numbers of a text: return where large integers stand, or what is wrong."""
     shape = bare.translate(_SHAPE)
-    long = _LONG in shape
-    if not long and b"0e" not in shape:
+    if _LONG not in shape and b"0e" not in shape:
         return ()  # it was in a string
-    for token in bare.translate(_APART).split():
-        if (len(token) >= len(_LONG) or b"e" in token.lower()) and (flaw := _number(token)):
+    odd = [token for token in bare.translate(_APART).split() if _is_odd(token)]
+    for token in odd:
+        if flaw := _number(token):
             return flaw
-    return tuple(large_integers(value)) if long else ()
+    if any(map(bytes.isdigit, (token.lstrip(b"-") for token in odd))):
+        return tuple(islice(large_integers(value), MAX_LARGE + 1))
+    return ()
+
+
+def _is_odd(token: bytes) -> bool:
+    """Return whether a token is to be looked at: a long integer, a very long fraction, an exponent, `true`, `false`."""
+    return b"e" in token or (len(token) >= len(_LONG) and (b"." not in token or len(token) > MAX_DIGITS))
 
 
 def _number(token: bytes) -> Flaw | None:
