@@ -67,8 +67,11 @@ class Process:
                 time.sleep(0.05)
 
     def told(self) -> str:
-        """The last line of what the process wrote."""
-        return (self.log.read_text(errors="replace").strip().splitlines() or ["it wrote nothing"])[-1][:400]
+        """The last lines of what the process wrote."""
+        return (
+            " / ".join(self.log.read_text(errors="replace").split("\n")[-4:]).strip(" /")[-400:]
+            or "it wrote nothing"
+        )
 
     def stop(self) -> None:
         """End the process and its children: politely, then not."""

@@ -12,7 +12,7 @@ GET, VARIED, POST, TLS, MIDDLEWARE, IDLE = "get", "get-varied", "post", "get-tls
 SCENARIOS = (GET, VARIED, POST, TLS, MIDDLEWARE, IDLE)
 
 # A limit that is counted on every request and never reached: requests per minute and subject.
-LIMIT = 100_000_000
+LIMIT = 30_000_000
 HSTS = "max-age=31536000"
 
 JWT, SCOPE, SUBJECT_LIMIT, HSTS_HEADER, SCHEMA = "jwt", "scope", "limit", "hsts", "schema"
