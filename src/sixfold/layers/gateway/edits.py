@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from sixfold.identity import Identity
+from sixfold.layers.gateway.hygiene import UNTOUCHABLE, is_ours
 from sixfold.policy.document import HeaderEdits
 from sixfold.request import Pair, Request
 
@@ -19,7 +20,7 @@ class Edits:
     """One table of edits.
 
     Raises:
-        ValueError: a `{fact}` that does not exist.
+        ValueError: a `{fact}` that does not exist, or a header that only Sixfold writes.
     """
 
     def __init__(self, *tables: HeaderEdits | None) -> None:
@@ -31,6 +32,9 @@ class Edits:
         values = {name.lower().encode(): text for table in given for name, text in table.set.items()}
         self._values = tuple((name, _compile(text)) for name, text in values.items())
         self.names = frozenset(values)
+        forged = {name for name in self.renamed.values() if is_ours(name)}
+        if untouchable := sorted((self.names | {*self.renamed.values()}) & UNTOUCHABLE | forged):
+            raise ValueError(f"no edit may write `{untouchable[0].decode()}`, which only Sixfold itself writes; take it out")
 
     def __bool__(self) -> bool:
         return bool(self.removed or self.renamed or self._values)

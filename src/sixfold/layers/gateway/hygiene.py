@@ -46,6 +46,8 @@ SECURITY: Final = (
     (b"referrer-policy", b"no-referrer"),
     (b"cross-origin-resource-policy", b"same-origin"),
 )
+# What frames the message, or is signed here, is written by us alone.
+UNTOUCHABLE: Final = HOP_BY_HOP | REBUILT | {b"sixfold-identity"}
 
 
 def is_ours(name: bytes) -> bool:
@@ -80,5 +82,6 @@ class Shape:
         self.kept = tuple(
             [index for index, name in enumerate(names) if name not in dropped and not is_ours(name)]
         )
-        self.missing = tuple([pair for pair in security if pair[0] not in names])
+        present = {names[index] for index in self.kept}
+        self.missing = tuple([pair for pair in security if pair[0] not in present])
         self.lines = encode(self.missing)
