@@ -23,11 +23,12 @@ MAX_DIGITS: Final = 32  # of a number with fraction or exponent; a double holds 
 MAX_EXPONENT: Final = 324  # of the smallest double
 _BROKEN: Final = "one JSON text in UTF-8, without byte order mark, NaN or Infinity"
 
-# One table lets three questions be asked of a text: digits look alike, so do the signs of an exponent and
-# brackets.
+# The shape of a text answers three questions at once: digits look alike, so do the signs of an exponent and brackets.
 _SHAPE: Final = bytes.maketrans(b"123456789E{", b"000000000e[")
+_SIGNS: Final = b"+-"  # left out of the shape
 _APART: Final = bytes.maketrans(b",:[]{}E", b"      e")
 _LONG: Final = b"0" * 16  # no shorter run of digits leaves the safe range
+_EXPONENT: Final = b"e000"  # no shorter one is beyond a double
 _NUMBER: Final = re.compile(rb"-?([0-9]+)(?:\.([0-9]+))?(?:e([+-]?[0-9]+))?")
 _BOXES: Final = (dict, list)
 
@@ -92,7 +93,7 @@ class Parser:
         """Return value and canonical text, or what is wrong with it."""
         try:
             value = orjson.loads(raw)
-            shape = raw.translate(_SHAPE)
+            shape = raw.translate(_SHAPE, _SIGNS)
             if shape.count(b"[") > self._depth or len(raw) > self._harmless:
                 flaw = _size(raw, value, self._limits, self._depth)
                 if flaw is not None:
@@ -101,7 +102,7 @@ class Parser:
             changed = raw != canonical
             if changed and _repeats_a_name(raw, canonical):
                 return Flaw("every name once in an object", "a repeated name")
-            if _LONG in shape or (changed and b"0e" in shape):
+            if _LONG in shape or (changed and _EXPONENT in shape):
                 numbers = _numbers(outside(raw), value)
                 return numbers if isinstance(numbers, Flaw) else Parsed(value, canonical, numbers)
         except orjson.JSONDecodeError:
@@ -131,8 +132,8 @@ def _repeats_a_name(raw: bytes, canonical: bytes) -> bool:
 
 def _numbers(bare: bytes, value: Any) -> tuple[Path, ...] | Flaw:
     """Look closely at the numbers of a text: return where large integers stand, or what is wrong."""
-    shape = bare.translate(_SHAPE)
-    if _LONG not in shape and b"0e" not in shape:
+    shape = bare.translate(_SHAPE, _SIGNS)
+    if _LONG not in shape and _EXPONENT not in shape:
         return ()  # it was in a string
     odd = [token for token in bare.translate(_APART).split() if _is_odd(token)]
     for token in odd:
@@ -144,14 +145,16 @@ def _numbers(bare: bytes, value: Any) -> tuple[Path, ...] | Flaw:
 
 
 def _is_odd(token: bytes) -> bool:
-    """Return whether a token is to be looked at: a long integer, a very long fraction, an exponent, `true`, `false`."""
-    return b"e" in token or (len(token) >= len(_LONG) and (b"." not in token or len(token) > MAX_DIGITS))
+    """Return whether a number may be beyond a limit: a long integer, a very long fraction, a long exponent."""
+    if b"e" in token and token[-3:].isdigit():
+        return True
+    return len(token) >= len(_LONG) and (b"." not in token or len(token) > MAX_DIGITS)
 
 
 def _number(token: bytes) -> Flaw | None:
     match = _NUMBER.fullmatch(token)
     if match is None:
-        return None  # `true` or `false`
+        return None  # not a number
     whole, fraction, exponent = match.groups()
     if fraction is None and exponent is None:
         if len(whole) > 20 or not -(2**63) <= int(token) < 2**64:
