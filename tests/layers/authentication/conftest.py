@@ -135,7 +135,7 @@ class World:
         if "issuers" not in (authentication or {}) and "issuer" not in (authentication or {}):
             table["issuers"] = [{"issuer": ISSUER, "jwks": "jwks.json", **issuer}]
         document = Document.model_validate({"authentication": {**table, **(authentication or {})}})
-        lines = {"authentication": 1, "authentication.issuers.0": 4, "authentication.issuers.0.audience": 6}
+        lines = {"authentication": 1, "authentication.issuers.0": 4, "authentication.audience": 2}
         return Policy(
             version="0" * 12, file="sixfold.toml", folder=str(self.folder), document=document, lines=lines,
             operations=OPERATIONS, schemas={}, titles={},
@@ -153,13 +153,11 @@ class World:
         pairs += [(name.encode(), value) for name, value in (headers or {}).items()]
         target = b"/orders" + (b"?" + query if query else b"")
         return Request(
-            "GET", target, "/orders", query, Fields(pairs), Peer("192.0.2.1"), "192.0.2.1", "https", "api.example",
-            0, now,
+            "GET", target, "/orders", query, Fields(pairs), Peer("192.0.2.1"), "192.0.2.1", "https",
+            "api.example", 0, now,
         )  # fmt: skip
 
-    def ask(
-        self, authentication: Authentication, request: Request, operation: int = 0
-    ) -> Identity | Refusal | None:
+    def ask(self, authentication: Authentication, request: Request, operation: int = 0) -> Identity | Refusal | None:
         """Run `known`, then `who` as far as it needs nothing."""
         known = authentication.known(request, OPERATIONS[operation])
         return known if known is not None else self.who(authentication, request, operation)
@@ -197,9 +195,7 @@ class World:
 
 def _operation(index: int, **more: Any) -> Operation:
     rule = Rule(f"GET /orders/{index}", "sixfold.toml", 40 + index)
-    return Operation(
-        index=index, method="GET", path=f"/orders/{index}", rule=rule, contract_rule=rule, **more
-    )
+    return Operation(index=index, method="GET", path=f"/orders/{index}", rule=rule, contract_rule=rule, **more)
 
 
 OPERATIONS = (

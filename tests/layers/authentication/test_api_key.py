@@ -23,6 +23,7 @@ from sixfold.layers.authentication import (
     make_key,
 )
 from sixfold.layers.authentication.api_key import checksum
+from sixfold.layers.authentication.key_file import records, remove
 from sixfold.layers.authentication.rules import RuleError
 
 
@@ -112,7 +113,7 @@ KEPT: list[Keys] = []
 
 
 def test_a_key_of_another_place(world: Any, keys: Keys) -> None:
-    """TOK-23: a well-formed key that is not in the file is refused, and the reason says which of the two it is."""
+    """TOK-23: a well-formed key that is not in the file is refused, and told apart from a typo."""
     other, _ = make_key("sxk", owner="team-a", now=world.now)
     refusal = ask(world, keys, other)
     assert refusal.code == "api-key-invalid"
@@ -179,7 +180,7 @@ def test_a_broken_file_changes_nothing(world: Any, keys: Keys, line: str, says: 
 def test_a_missing_file(keys: Keys) -> None:
     """CFG-05: a missing key file is an error at start, and no loss of keys later."""
     keys.file.unlink()
-    with pytest.raises(ApiKeyError, match="`sixfold keys` makes the file"):
+    with pytest.raises(ApiKeyError, match="`sixfold api-keys add` makes the file"):
         keys.store.reload_if_changed()
     with pytest.raises(ApiKeyError):
         ApiKeyStore.for_policy(keys.policy)
@@ -263,3 +264,20 @@ def test_a_record_is_one_line(world: Any) -> None:
     written = json.loads(record.model_dump_json(exclude_defaults=True))
     assert set(written) == {"hash", "owner", "created"}
     assert written["created"] == "2027-01-15T08:00:00Z"
+
+
+def test_lines_come_and_go(world: Any, keys: Keys) -> None:
+    """TOK-23: adding and removing a record leaves the other lines alone, comments and an open last line too."""
+    first = keys.file.read_text()
+    keys.file.write_text(f"# our keys\n\n{first.strip()}")
+    key, record = make_key("sxk", owner="team-b", now=world.now)
+    append(keys.file, record)
+    assert [one.owner for one in records(keys.file)] == ["team-a", "team-b"]
+    assert keys.store.reload_if_changed()
+    assert ask(world, keys, key).subject == "team-b"
+    remove(keys.file, record.hash)
+    assert keys.file.read_text() == f"# our keys\n\n{first}"
+    assert os.stat(keys.file).st_mode & 0o777 == 0o600
+    assert keys.store.reload_if_changed()
+    assert ask(world, keys, key).code == "api-key-invalid"
+    assert [file.name for file in keys.file.parent.iterdir()] == ["keys.jsonl"]

@@ -30,9 +30,7 @@ def test_no_credential(world: Any) -> None:
 def test_another_scheme(world: Any, value: bytes) -> None:
     """RS-18: another scheme is no credential of ours: 401, no error named, nothing of the header told."""
     for operation in (0, 1, 2):
-        refusal = world.ask(
-            world.authentication(), world.request(headers={"authorization": value}), operation
-        )
+        refusal = world.ask(world.authentication(), world.request(headers={"authorization": value}), operation)
         assert (refusal.status, refusal.code) == (401, "credentials-missing")
         assert "error" not in challenges(refusal)[0]
         assert "YTpi" not in repr(refusal)

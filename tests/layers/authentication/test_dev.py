@@ -19,6 +19,7 @@ from sixfold.layers.authentication import (
     Authentication,
     DevKeys,
     KeyRings,
+    RuleError,
     state_folder,
 )
 
@@ -62,13 +63,11 @@ def test_another_kind_of_key(world: Any, tmp_path: Path) -> None:
 
 
 def test_tokens_pass_the_layer(world: Any, tmp_path: Path) -> None:
-    """FIRST-01: a minted token is an access token like any other (RFC 9068); its audience is this tool's own."""
+    """FIRST-01: a minted token is an access token like any other (RFC 9068); its audience is our own."""
     dev = DevKeys.load_or_create(tmp_path)
     policy = world.policy({"issuer": "dev", "audience": None})
     layer = Authentication(policy, KeyRings.for_policy(policy, dev=dev), None)
-    token = dev.mint(
-        "me", scopes=["a", "b"], roles=["viewer"], now=world.now, lifetime=60, claims={"tenant": "t"}
-    )
+    token = dev.mint("me", scopes=["a", "b"], roles=["viewer"], now=world.now, lifetime=60, claims={"tenant": "t"})
     identity = world.ask(layer, world.request(token.encode()))
     assert isinstance(identity, Identity)
     assert (identity.subject, identity.issuer, identity.tenant) == ("me", DEV_ISSUER, "t")
@@ -79,6 +78,17 @@ def test_tokens_pass_the_layer(world: Any, tmp_path: Path) -> None:
     assert world.ask(layer, world.request(other.encode())).code == "token-audience"
     stranger = DevKeys.load_or_create(tmp_path / "other").mint(now=world.now)
     assert world.ask(layer, world.request(stranger.encode())).code == "token-key"
+
+
+def test_keys_that_were_not_opened(world: Any, tmp_path: Path) -> None:
+    """FIRST-04: the layer opens no folder of its own accord; a reload goes on with the keys it has."""
+    policy = world.policy({"issuer": "dev"})
+    with pytest.raises(RuleError, match="were not opened"):
+        KeyRings.for_policy(policy)
+    rings = KeyRings.for_policy(policy, dev=DevKeys.load_or_create(tmp_path))
+    assert rings.adopt(policy).get(DEV_ISSUER) is rings.get(DEV_ISSUER)
+    assert rings.due(world.now) == []
+    assert [ring.source.issuer for ring in rings] == [DEV_ISSUER]
 
 
 def test_a_stranger_reads_them(world: Any, tmp_path: Path) -> None:

@@ -224,9 +224,7 @@ def test_the_issuer_is_one_string(world: Any, iss: Any) -> None:
     assert (refusal.status, refusal.code) == (401, "token-claims")
 
 
-@pytest.mark.parametrize(
-    "aud", ["https://api.example", ["https://api.example"], ["x", "https://api.example"]]
-)
+@pytest.mark.parametrize("aud", ["https://api.example", ["https://api.example"], ["x", "https://api.example"]])
 def test_the_audience_contains_this_api(world: Any, aud: Any) -> None:
     """RS-08: `aud` is this API, alone or among others."""
     assert world.accepted(world.token(aud=aud))
@@ -242,7 +240,7 @@ def test_another_audience(world: Any, aud: Any) -> None:
     assert refusal.reason.startswith("aud is ")
     assert refusal.reason.endswith(', expected "https://api.example"')
     assert 'ask the issuer for audience "https://api.example"' in refusal.remedy
-    assert refusal.rule == ("authentication.issuers.0.audience", "sixfold.toml", 6)
+    assert refusal.rule == ("authentication.audience", "sixfold.toml", 2)
 
 
 @pytest.mark.parametrize(
@@ -259,6 +257,7 @@ def test_audiences_of_the_issuer_go_before_the_common_one(world: Any) -> None:
     assert world.accepted(world.token(aud="two"), policy)
     refusal = world.refused(world.token(), policy)
     assert refusal.reason == 'aud is "https://api.example", expected "one" or "two"'
+    assert refusal.rule == ("authentication.issuers.0.audience", "sixfold.toml", 4)
 
 
 NUMBERS = ["1900000000", True, None, ["1900000000"], {}, "", "inf"]
@@ -396,10 +395,7 @@ def test_a_shared_secret(world: Any) -> None:
     policy = world.policy({"issuers": [{"issuer": world.issuer, "secret": SECRET}]})
     for header in ({"kid": ...}, {"kid": "x"}):
         assert world.accepted(world.token(key=SECRET.encode(), alg="HS256", header=header), policy)
-    assert (
-        world.refused(world.token(key=b"x" * 32, alg="HS256", header={"kid": ...}), policy).code
-        == "token-signature"
-    )
+    assert world.refused(world.token(key=b"x" * 32, alg="HS256", header={"kid": ...}), policy).code == "token-signature"
     assert world.refused(world.token(), policy).code == "token-algorithm"
 
 

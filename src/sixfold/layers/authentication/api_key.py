@@ -96,9 +96,7 @@ class ApiKeys:
     def __init__(self, policy: Policy, table: ApiKeysTable, store: ApiKeyStore | None) -> None:
         self._rule = policy.rule("authentication.api_keys")
         if store is None:
-            raise RuleError(
-                self._rule, "the file of the API keys was not opened", "use `ApiKeyStore.for_policy`"
-            )
+            raise RuleError(self._rule, "the file of the API keys was not opened", "use `ApiKeyStore.for_policy`")
         self.header = table.header.lower().encode("ascii")
         if self.header in _TAKEN:
             where = policy.rule("authentication.api_keys.header")
@@ -132,12 +130,12 @@ class ApiKeys:
             raise self._invalid("api-key-invalid", reason, "the key was mistyped or cut; copy it again")
         found = self._store.find(key)
         if found is None:
-            remedy = "it was revoked or made for another environment; `sixfold keys` makes a new one"
+            remedy = "it was revoked or made for another environment; `sixfold api-keys add` makes a new one"
             raise self._invalid("api-key-invalid", "well-formed, but no such key is in the file", remedy)
         identity, name = found
         if identity.expires and request.now >= identity.expires:
             reason = f"the key `{name}` expired {span(request.now - identity.expires)} ago"
-            raise self._invalid("api-key-expired", reason, "`sixfold keys` makes a new one")
+            raise self._invalid("api-key-expired", reason, "`sixfold api-keys add` makes a new one")
         self._cache.put(key, identity, identity.expires or self._store.usable_until, self._store)
         return identity
 

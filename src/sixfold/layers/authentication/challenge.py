@@ -83,14 +83,7 @@ def check_resource(resource: str) -> str:
     url = urlsplit(resource)
     if url.scheme != "https" and not (url.scheme == "http" and url.hostname in _LOOPBACK):
         return "a resource is an https URL (http on loopback only)"
-    if (
-        not url.hostname
-        or "@" in url.netloc
-        or url.query
-        or url.fragment
-        or "?" in resource
-        or "#" in resource
-    ):
+    if not url.hostname or "@" in url.netloc or url.query or url.fragment or "?" in resource or "#" in resource:
         return "a resource has a host and a path, no user, query or fragment"
     if re.fullmatch(r"[!-~]+", resource) is None or '"' in resource or "\\" in resource:
         return "a resource holds printable ASCII only"

@@ -19,9 +19,7 @@ from sixfold.needs import KeySet, Need, Unavailable
 from sixfold.policy.model import Operation, Policy
 from sixfold.request import Request
 
-_SCHEMES: Final = frozenset(
-    ["basic", "digest", "dpop", "negotiate", "hoba", "mutual", "vapid", "apikey", "token"]
-)
+_SCHEMES: Final = frozenset(["basic", "digest", "dpop", "negotiate", "hoba", "mutual", "vapid", "apikey", "token"])
 _SECOND: Final = 1_000_000
 
 
@@ -96,9 +94,7 @@ class Authentication:
             raise self._nothing_sent(request, demand)
         except Invalid as no:
             headers = demand.challenge[no.code]
-            return Refusal(
-                no.code, no.rule, reason=no.reason, remedy=no.remedy, headers=headers, mode=demand.mode
-            )
+            return Refusal(no.code, no.rule, reason=no.reason, remedy=no.remedy, headers=headers, mode=demand.mode)
 
     def _bearer(self, header: bytes, now: int) -> Generator[Need, Any, Identity]:
         candidate = self._tokens.read(_token(header, self._rule), now)

@@ -96,7 +96,7 @@ def _text(path: str, value: Any) -> str:
         return ""
     if not isinstance(value, str):
         raise BadClaim(f"`{path}` is {kind(value)}; a string is expected")
-    if len(value) > _MAX_NAME or _CONTROL.search(value):
+    if len(value) > _MAX_NAME or not (value.isprintable() or _CONTROL.search(value) is None):
         raise BadClaim(f"`{path}` is longer than {_MAX_NAME} characters or holds a control character")
     return value
 

@@ -30,9 +30,7 @@ _OWN: Final = frozenset(("iss", "sub", "aud", "exp", "iat", "jti", "client_id", 
 def state_folder(environ: Mapping[str, str]) -> Path:
     """Return where this user's developer keys are kept (XDG base directories)."""
     home = environ.get("XDG_STATE_HOME", "")
-    root = (
-        Path(home) if home.startswith("/") else Path(environ.get("HOME") or Path.home()) / ".local" / "state"
-    )
+    root = Path(home) if home.startswith("/") else Path(environ.get("HOME") or Path.home()) / ".local" / "state"
     return root / "sixfold" / "dev"
 
 
@@ -50,9 +48,7 @@ class DevKeys:
         numbers = key.public_key().public_numbers()
         x, y = (encode(value.to_bytes(_SIZE)).decode() for value in (numbers.x, numbers.y))
         # RFC 7638: the members in this order, without blanks
-        self.kid = encode(
-            sha256(f'{{"crv":"P-256","kty":"EC","x":"{x}","y":"{y}"}}'.encode()).digest()
-        ).decode()
+        self.kid = encode(sha256(f'{{"crv":"P-256","kty":"EC","x":"{x}","y":"{y}"}}'.encode()).digest()).decode()
         self._jwk = {
             "kty": "EC",
             "crv": "P-256",
@@ -75,9 +71,7 @@ class DevKeys:
         if not file.exists():
             _create(folder, file)
         if file.stat().st_mode & 0o077:
-            raise ValueError(
-                f"others may read `{file}`, so it is no secret; delete it, a new one will be made"
-            )
+            raise ValueError(f"others may read `{file}`, so it is no secret; delete it, a new one will be made")
         key = serialization.load_pem_private_key(file.read_bytes(), password=None)
         if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
             raise ValueError(f"`{file}` holds no key on P-256; delete it, a new one will be made")

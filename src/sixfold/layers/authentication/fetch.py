@@ -48,9 +48,7 @@ async def get(url: str, context: ssl.SSLContext) -> bytes:
         verify=context,
         follow_redirects=False,
         timeout=MAX_TIME,
-        trust_env=not is_loopback(
-            urlsplit(url).hostname
-        ),  # a company's proxy counts, but not for this machine
+        trust_env=not is_loopback(urlsplit(url).hostname),  # a company's proxy counts, but not for this machine
         headers={"accept": "application/jwk-set+json, application/json", "accept-encoding": "identity"},
     )
     try:

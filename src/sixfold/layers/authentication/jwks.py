@@ -9,16 +9,16 @@ from __future__ import annotations
 import asyncio
 import os
 import ssl
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 import orjson
 
 from sixfold.layers.authentication import fetch
 from sixfold.layers.authentication.compact import Malformed, read_object
-from sixfold.layers.authentication.dev import DevKeys, state_folder
+from sixfold.layers.authentication.dev import DevKeys
 from sixfold.layers.authentication.jwk import Key, Unusable, Verify, load, secret
 from sixfold.layers.authentication.rules import DEV_ISSUER, RuleError
 from sixfold.needs import Unavailable
@@ -99,9 +99,7 @@ class KeyRing:
         """
         if now >= self.usable_until:
             reason = f"the issuer's keys cannot be had: {self.failure or 'not fetched yet'}"
-            return Missing(
-                "keys-unavailable", reason, "check `jwks` of this issuer and the network to it", True
-            )
+            return Missing("keys-unavailable", reason, "check `jwks` of this issuer and the network to it", True)
         by_name = kid and self.source.secret is None  # a secret has no name
         candidates = self._by_kid.get(kid, ()) if by_name else self.keys
         fitting = [key.verifiers[alg] for key in candidates if alg in key.verifiers]
@@ -226,7 +224,7 @@ class KeyRings:
             policy: compiled.
             allow_http: see the class.
             context: see the class.
-            dev: the developer keys for `issuer = "dev"`; None takes this user's own.
+            dev: the developer keys, needed for `issuer = "dev"`.
 
         Raises:
             RuleError: a key source that cannot be used: a URL that is not https, a file without usable keys,
@@ -245,7 +243,7 @@ class KeyRings:
         table = policy.document.authentication
         if table.issuer == "dev":
             held = self._rings.get(DEV_ISSUER) if dev is None else None
-            rings[DEV_ISSUER] = held or _dev_ring(dev)
+            rings[DEV_ISSUER] = held or _dev_ring(policy, dev)
         for number, issuer in enumerate(table.issuers):
             source = _source(policy, number, issuer, allow_http=self._allow_http)
             old = self._rings.get(issuer.issuer)
@@ -256,7 +254,7 @@ class KeyRings:
         """Return the ring of an issuer."""
         return self._rings.get(issuer)
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[KeyRing]:
         return iter(self._rings.values())
 
     def due(self, now: int) -> list[str]:
@@ -315,9 +313,7 @@ def _source(policy: Policy, number: int, issuer: Issuer, *, allow_http: bool) ->
     if ":" not in issuer.jwks:
         return Source(name, file=os.path.join(policy.folder, issuer.jwks), refresh=refresh, max_stale=stale)
     url = urlsplit(issuer.jwks)
-    secure = url.scheme == "https" or (
-        allow_http and url.scheme == "http" and fetch.is_loopback(url.hostname)
-    )
+    secure = url.scheme == "https" or (allow_http and url.scheme == "http" and fetch.is_loopback(url.hostname))
     if not secure or not url.hostname or "@" in url.netloc:
         raise RuleError(
             policy.rule(f"authentication.issuers.{number}.jwks"),
@@ -345,6 +341,8 @@ def _ring(policy: Policy, number: int, source: Source) -> KeyRing:
     return ring
 
 
-def _dev_ring(dev: DevKeys | None) -> KeyRing:
-    keys = dev or DevKeys.load_or_create(state_folder(os.environ))
-    return KeyRing(Source(DEV_ISSUER), parse(keys.jwks())[0])
+def _dev_ring(policy: Policy, dev: DevKeys | None) -> KeyRing:
+    if dev is None:
+        rule = policy.rule("authentication.issuer")
+        raise RuleError(rule, "the developer keys were not opened", "restart to change to developer keys")
+    return KeyRing(Source(DEV_ISSUER), parse(dev.jwks())[0])

@@ -128,9 +128,7 @@ class Tokens:
         """Check `exp`, `nbf` and `iat` (RS-09, RS-10); return the expiry in microseconds."""
         expires = _time(claims, "exp", rules)
         if expires is None:
-            raise Invalid(
-                "token-claims", "`exp` is missing", "an access token must end", rules.rules["issuer"]
-            )
+            raise Invalid("token-claims", "`exp` is missing", "an access token must end", rules.rules["issuer"])
         if expires <= now:
             raise Invalid(
                 "token-expired",
@@ -277,7 +275,5 @@ def _unknown_issuer(iss: str, issuers: Mapping[str, IssuerRules], rule: Rule) ->
 
 def _malformed_remedy(token: bytes) -> str:
     if b"." not in token:
-        return (
-            "an opaque token cannot be checked here: ask the issuer for a JWT (usually by naming an audience)"
-        )
+        return "an opaque token cannot be checked here: ask the issuer for a JWT (usually by naming an audience)"
     return "send the access token exactly as the issuer gave it: `Authorization: Bearer <token>`"

@@ -7,7 +7,7 @@ import os
 from hashlib import sha256
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, BinaryIO, Final
 
 from pydantic import AwareDatetime, StringConstraints, ValidationError
 
@@ -50,8 +50,18 @@ def fingerprint(key: bytes) -> str:
 
 def append(file: Path, record: KeyRecord) -> None:
     """Add a record to a key file, which is made with mode 0600 if it is not there."""
-    with os.fdopen(os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "wb") as stream:
-        stream.write(record.model_dump_json(exclude_defaults=True).encode() + b"\n")
+    line = record.model_dump_json(exclude_defaults=True).encode() + b"\n"
+    with os.fdopen(os.open(file, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600), "r+b") as stream:
+        if not _ends_with_a_line_end(stream):
+            line = b"\n" + line  # an editor left the last line open
+        stream.write(line)
+
+
+def _ends_with_a_line_end(stream: BinaryIO) -> bool:
+    if stream.seek(0, os.SEEK_END) == 0:
+        return True
+    stream.seek(-1, os.SEEK_END)
+    return stream.read(1) == b"\n"
 
 
 def records(file: Path) -> list[KeyRecord]:
@@ -71,10 +81,13 @@ def remove(file: Path, key_hash: str) -> None:
     """Take a record out of a key file; the file is replaced whole, so no reader meets half of it.
 
     Arguments:
+        file: the key file.
         key_hash: the record's `hash`.
     """
     lines = file.read_bytes().splitlines(keepends=True)
-    kept = [line for number, line in enumerate(lines, 1) if (r := _record(file, number, line)) is None or r.hash != key_hash]
+    kept = [
+        line for number, line in enumerate(lines, 1) if (r := _record(file, number, line)) is None or r.hash != key_hash
+    ]
     draft = file.with_name(f"{file.name}.{os.getpid()}")
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as stream:
         stream.write(b"".join(kept))

@@ -98,6 +98,8 @@ def compile_issuers(policy: Policy) -> dict[str, IssuerRules]:
         )
     for number, issuer in enumerate(table.issuers):
         rules = _rules(policy, f"authentication.issuers.{number}")
+        if issuer.audience is None:
+            rules["audience"] = policy.rule("authentication.audience")
         if issuer.issuer in compiled:
             raise RuleError(rules["issuer"], "this issuer stands twice", "keep one table per issuer")
         compiled[issuer.issuer] = _compile_issuer(issuer, common, rules)
@@ -143,9 +145,7 @@ def _algorithms(issuer: Issuer, rules: Mapping[str, Rule]) -> frozenset[str]:
     said = "algorithms" in issuer.model_fields_set
     if issuer.secret is not None:
         if said and issuer.algorithms != ["HS256"]:
-            raise RuleError(
-                rules["algorithms"], "a secret verifies HS256 only", 'write `algorithms = ["HS256"]`'
-            )
+            raise RuleError(rules["algorithms"], "a secret verifies HS256 only", 'write `algorithms = ["HS256"]`')
         return frozenset(("HS256",))
     if "HS256" in issuer.algorithms:
         raise RuleError(
@@ -168,9 +168,7 @@ def compile_demands(policy: Policy) -> tuple[Demand, ...]:
     if table.resource is not None and (wrong := check_resource(table.resource)):
         raise RuleError(policy.rule("authentication.resource"), wrong, "write the API's public base URL")
     tokens = table.issuer is not None or bool(table.issuers)
-    challenger = Challenger(
-        table.resource, tokens=tokens, key_header=table.api_keys.header if table.api_keys else ""
-    )
+    challenger = Challenger(table.resource, tokens=tokens, key_header=table.api_keys.header if table.api_keys else "")
     return tuple(_demand(operation, table.mode, challenger) for operation in policy.operations)
 
 
