@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from sixfold.decision import Rule
 from sixfold.policy import Operation, Policy, PolicyError, compile_policy, load_text, read_policy
 from sixfold.policy.document import Document, Limit
 from sixfold.policy.match import EVERY
@@ -37,9 +38,13 @@ def test_the_example_policy(operation: Find) -> None:
     policy = read_policy(DATA / "orders.toml", {})
     names = [f"{one.method} {one.path}" for one in policy.operations]
     assert names == [
-        "GET /v1/health", "GET /v1/orders", "POST /v1/orders", "DELETE /v1/orders/{id}", "GET /v1/files/**",
+        "GET /v1/health",
+        "GET /v1/orders",
+        "POST /v1/orders",
+        "DELETE /v1/orders/{id}",
+        "GET /v1/files/**",
         "HEAD /v1/files/**",
-    ]  # fmt: skip
+    ]
     assert [one.index for one in policy.operations] == list(range(6))
     added = operation(policy, "POST /v1/orders")
     assert added.require == (frozenset({"orders:write"}),)
@@ -90,8 +95,9 @@ def test_a_requirement_that_names_nothing_is_refused(nothing: str) -> None:
 
 def test_everything_a_route_can_say() -> None:
     (one,) = compiled(
-        'match = "POST /a/{id}"\nrequire = "x"\nwhen = ["path.id == token.sub"]\nlimit = ["1/s", { rate = "2/m", '
-        'mode = "shadow" }]\ncost = 3\nmode = { validation = "shadow" }\nmax_body = "1 kB"\ntimeout = "2s"\n'
+        'match = "POST /a/{id}"\nrequire = "x"\nwhen = ["path.id == token.sub"]\n'
+        'limit = ["1/s", { rate = "2/m", mode = "shadow" }]\n'
+        'cost = 3\nmode = { validation = "shadow" }\nmax_body = "1 kB"\ntimeout = "2s"\n'
         'content_types = ["Application/JSON"]\nupstream = "http://b"\nrequest_headers = { remove = ["x-a"] }'
     ).operations
     assert one.when == ("path.id == token.sub",)
@@ -107,9 +113,7 @@ def test_everything_a_route_can_say() -> None:
 def test_one_mode_is_the_mode_of_every_layer_of_the_route() -> None:
     """SHD-01: mode per route, or per layer of a route."""
     (one,) = compiled('match = "GET /a"\nmode = "shadow"').operations
-    assert one.modes == dict.fromkeys(
-        ("rate_limiting", "authentication", "authorization", "validation"), "shadow"
-    )
+    assert one.modes == dict.fromkeys(("rate_limiting", "authentication", "authorization", "validation"), "shadow")
 
 
 def test_a_star_means_every_method() -> None:
@@ -159,8 +163,7 @@ def test_two_routes_for_the_same_requests_are_refused(one: str, other: str) -> N
     """CLI-06: an ambiguity names both lines."""
     (line,) = refused(f'match = "{one}"', f'match = "{other}"')
     assert (
-        line
-        == f"sixfold.toml:4: [[routes]] {other}: matches the same requests as sixfold.toml:2; keep one of the two"
+        line == f"sixfold.toml:4: [[routes]] {other}: matches the same requests as sixfold.toml:2; keep one of the two"
     )
 
 
@@ -180,12 +183,17 @@ PATHS = {
 def test_routes_refine_described_operations(described: Any, operation: Find) -> None:
     policy = described(
         {"paths": PATHS},
-        '[[routes]]\nmatch = "* /a/{other}"\nlimit = "1/s"\n[[routes]]\nmatch = "* /b"\nauthenticated = true\n'
+        '[[routes]]\nmatch = "* /a/{other}"\nlimit = "1/s"\n'
+        '[[routes]]\nmatch = "* /b"\nauthenticated = true\n'
         '[[routes]]\nmatch = "GET|HEAD /a/{id}"\ncost = 2\n[[routes]]\nmatch = "PUT /a/{id}"\ndeny = true',
     )
     assert [f"{one.method} {one.path}" for one in policy.operations] == [
-        "GET /a/{id}", "DELETE /a/{id}", "GET /b", "HEAD /a/{id}", "PUT /a/{id}"
-    ]  # fmt: skip
+        "GET /a/{id}",
+        "DELETE /a/{id}",
+        "GET /b",
+        "HEAD /a/{id}",
+        "PUT /a/{id}",
+    ]
     get = operation(policy, "GET /a/{id}")
     assert (get.require, get.cost, get.rule.file) == ((frozenset({"a:r"}),), 2, "openapi.json")
     assert [limit.rate for limit in operation(policy, "DELETE /a/{id}").limits] == ["1/s"]
@@ -207,7 +215,8 @@ def test_findings(described: Any) -> None:
         {"paths": {**PATHS, "/open": {"post": {"security": []}}}},
         '[encryption]\nmode = "tls"\ncertificate = { file = "c", key = "k" }\n'
         '[authorization]\nroles.a = ["a:*", "@b"]\nroles.b = []\n'
-        '[[routes]]\nmatch = "GET /nowhere"\nrequire = ["c", "@b", "a:x"]\n[[routes]]\nmatch = "GET /b/**"\ncost = 1',
+        '[[routes]]\nmatch = "GET /nowhere"\nrequire = ["c", "@b", "a:x"]\n'
+        '[[routes]]\nmatch = "GET /b/**"\ncost = 1',
     )
     found = [(finding.code, finding.rule.file, finding.rule.line) for finding in policy.findings]
     assert [row for row in found if row[0] != "unknown-scheme"] == [
@@ -259,9 +268,7 @@ def test_the_version_changes_with_everything_that_decides(changed: Policy, same:
 
 def test_the_version_holds_the_openapi_document(described: Any) -> None:
     """RLD-01: a changed contract is a changed policy."""
-    one, other = (
-        described({"paths": {"/a": {"get": {"deprecated": word}}}}).version for word in (True, False)
-    )
+    one, other = (described({"paths": {"/a": {"get": {"deprecated": word}}}}).version for word in (True, False))
     assert one != other
     assert one == described({"paths": {"/a": {"get": {"deprecated": True}}}}).version
     assert described({"paths": {}, "x-large": 2**70}).version != one
@@ -271,3 +278,16 @@ def test_a_document_made_in_memory_compiles() -> None:
     policy = compile_policy(Document.model_validate({"routes": [{"match": "GET /a", "public": True}]}))
     assert policy.operations[0].access == "public"
     assert policy.rule("routes.0").line == 0
+
+
+def test_an_application_may_describe_its_own_routes() -> None:
+    """RLD-01: what it says about them is part of the version."""
+    loaded = load_text('[[routes]]\nmatch = "GET /a"\ncost = 2')
+
+    def described(access: Any) -> Policy:
+        one = Operation(index=0, method="GET", path="/a", rule=Rule("mark"), contract_rule=Rule("mark"), access=access)
+        return compile_policy(loaded, describe=lambda found: [*found, one])
+
+    (operation,) = described("public").operations
+    assert (operation.access, operation.cost, operation.rule.name) == ("public", 2, "mark")
+    assert described("public").version == described("public").version != described("deny").version

@@ -16,7 +16,8 @@ def outcomes(source: str, *answers: tuple[int, str]) -> list[Any]:
 
     def judge(*asked: Any) -> tuple[int, str]:
         seen.append(asked)
-        return given[len(seen) - 1]
+        status, code = given[len(seen) - 1]
+        return status, code
 
     found = run(load_text(source).document.expect, judge)
     return [found, seen]
@@ -46,8 +47,8 @@ def test_what_is_met(said: str, answer: tuple[int, str], met: bool) -> None:
 def test_what_is_asked() -> None:
     """CFG-06: request line, caller, headers and body go to the judge as they are written."""
     source = (
-        ROW
-        + 'result = 400\nas = { roles = ["viewer"], scopes = "a b" }\nbody = { qty = 0 }\nheaders = { x-a = "b" }\n'
+        ROW + 'result = 400\nas = { roles = ["viewer"], scopes = "a b" }\nbody = { qty = 0 }\n'
+        'headers = { x-a = "b" }\n'
         '[[expect]]\nrequest = "GET /"\nresult = 401'
     )
     (first, second), (asked, other) = outcomes(source, (200, ""), (401, "credentials-missing"))

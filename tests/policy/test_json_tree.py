@@ -34,11 +34,24 @@ def test_lines_down_to_the_depth() -> None:
 @pytest.mark.parametrize(
     ("text", "line"),
     [
-        ("", 1), ("{", 1), ('{"a"\n:1,}', 2), ('{"a" 1}', 1), ('{"a":1 "b":2}', 1), ("{} x", 1), ('{"a":}', 1),
-        ('{"a":1,\n"a":2}', 2), ('{"a":{"b":{"c":{"d":1,"d":2}}}}', 0), ('{"a":NaN}', 0), ('{"a":-Infinity}', 0),
-        ('{a:1}', 1), ("[1,]", 1), ('"\\x"', 1), ("[" * 100_000, 0), ("{\n\n'a':1}", 3),
+        ("", 1),
+        ("{", 1),
+        ('{"a"\n:1,}', 2),
+        ('{"a" 1}', 1),
+        ('{"a":1 "b":2}', 1),
+        ("{} x", 1),
+        ('{"a":}', 1),
+        ('{"a":1,\n"a":2}', 2),
+        ('{"a":{"b":{"c":{"d":1,"d":2}}}}', 0),
+        ('{"a":NaN}', 0),
+        ('{"a":-Infinity}', 0),
+        ("{a:1}", 1),
+        ("[1,]", 1),
+        ('"\\x"', 1),
+        ("[" * 100_000, 0),
+        ("{\n\n'a':1}", 3),
     ],
-)  # fmt: skip
+)
 def test_what_is_not_json_is_refused_with_its_line(text: str, line: int) -> None:
     """CLI-06: an error says where; a duplicate key is an error at every depth."""
     with pytest.raises(Unreadable) as caught:

@@ -43,44 +43,63 @@ def test_the_common_file_is_read() -> None:
 
 def test_yaml_is_the_same_tree() -> None:
     """CFG-01: the same tree as YAML is accepted."""
-    assert (
-        load(DATA / "orders.twin.yaml", environ={}).document
-        == load(DATA / "orders.toml", environ={}).document
-    )
+    assert load(DATA / "orders.twin.yaml", environ={}).document == load(DATA / "orders.toml", environ={}).document
 
 
 @pytest.mark.parametrize(
     ("source", "line"),
     [
-        ('[gateway]\n\ntrusted_proxy = []', "3: gateway.trusted_proxy: unknown key; did you mean `trusted_proxies`?"),
-        ('[gatway]', "1: gatway: unknown key; did you mean `gateway`?"),
+        (
+            "[gateway]\n\ntrusted_proxy = []",
+            "3: gateway.trusted_proxy: unknown key; did you mean `trusted_proxies`?",
+        ),
+        ("[gatway]", "1: gatway: unknown key; did you mean `gateway`?"),
         ('listen = "x"', "1: listen: unknown key; it belongs into `[gateway]`"),
         ('[validation]\nopenapi = "x"', "2: validation.openapi: unknown key; it belongs into `[gateway]`"),
-        ('[gateway]\nmode = "enforced"',
-         '2: gateway.mode: expected "enforce", "shadow" or "off", found text; did you mean `enforce`?'),
-        ('[validation]\nstatus = 401', "2: validation.status: expected 400 or 422, found a whole number"),
+        (
+            '[gateway]\nmode = "enforced"',
+            '2: gateway.mode: expected "enforce", "shadow" or "off", found text; did you mean `enforce`?',
+        ),
+        ("[validation]\nstatus = 401", "2: validation.status: expected 400 or 422, found a whole number"),
         ('[gateway]\nhosts = ["a", 3]', "2: gateway.hosts.1: expected text, found a whole number"),
         ('[gateway]\nhosts = [\n"a",\n3]', "4: gateway.hosts.1: expected text, found a whole number"),
-        ('[gateway]\nmax_headers = 2', "2: gateway.max_headers: expected at least 8, found a whole number"),
-        ('[gateway]\nmax_body = "much"',
-         '2: gateway.max_body: not a size; write "64 kB", "1 MiB" or a number of bytes'),
-        ('[gateway]\ntrusted_proxies = 1979-05-27',
-         '2: gateway.trusted_proxies: expected "private", a whole number or a list, found a date or time'),
-        ('[[routes]]\nmatch = "GET /"\n[[routes]]\nrequire = 3\nmatch = "GET /a"',
-         "4: routes.1.require: expected text, a list or a table, found a whole number"),
-        ('[[routes]]\nmatch = "GET /"\nlimit = { rat = "1/s", rate = "1/s" }',
-         "3: routes.0.limit.rat: unknown key; did you mean `rate`?"),
-        ('[[routes]]\ncost = 1', "1: routes.0.match: required, but not there"),
-        ('[[routes]]\nmatch = "GET /"\npublic = true\ndeny = true',
-         "1: routes.0: `public` and `deny` contradict each other; keep one"),
-        ('[encryption]\nmode = "tls"',
-         '1: encryption: mode "tls" needs `certificate = { file = "cert.pem", key = "key.pem" }`'),
-        ('[encryption]\ncertificate = { file = "x" }', "2: encryption.certificate.key: required, but not there"),
-        ('[[expect]]\nas = { role = ["x"] }\nrequest = "GET /"\nresult = 200',
-         "2: expect.0.as.role: unknown key; did you mean `roles`?"),
-        ('[a\n', "1: not TOML: "),
+        ("[gateway]\nmax_headers = 2", "2: gateway.max_headers: expected at least 8, found a whole number"),
+        (
+            '[gateway]\nmax_body = "much"',
+            '2: gateway.max_body: not a size; write "64 kB", "1 MiB" or a number of bytes',
+        ),
+        (
+            "[gateway]\ntrusted_proxies = 1979-05-27",
+            '2: gateway.trusted_proxies: expected "private", a whole number or a list, found a date or time',
+        ),
+        (
+            '[[routes]]\nmatch = "GET /"\n[[routes]]\nrequire = 3\nmatch = "GET /a"',
+            "4: routes.1.require: expected text, a list or a table, found a whole number",
+        ),
+        (
+            '[[routes]]\nmatch = "GET /"\nlimit = { rat = "1/s", rate = "1/s" }',
+            "3: routes.0.limit.rat: unknown key; did you mean `rate`?",
+        ),
+        ("[[routes]]\ncost = 1", "1: routes.0.match: required, but not there"),
+        (
+            '[[routes]]\nmatch = "GET /"\npublic = true\ndeny = true',
+            "1: routes.0: `public` and `deny` contradict each other; keep one",
+        ),
+        (
+            '[encryption]\nmode = "tls"',
+            '1: encryption: mode "tls" needs `certificate = { file = "cert.pem", key = "key.pem" }`',
+        ),
+        (
+            '[encryption]\ncertificate = { file = "x" }',
+            "2: encryption.certificate.key: required, but not there",
+        ),
+        (
+            '[[expect]]\nas = { role = ["x"] }\nrequest = "GET /"\nresult = 200',
+            "2: expect.0.as.role: unknown key; did you mean `roles`?",
+        ),
+        ("[a\n", "1: not TOML: "),
     ],
-)  # fmt: skip
+)
 def test_an_error_names_line_key_and_remedy(source: str, line: str) -> None:
     """CFG-05, CLI-06: file, line, what was found, what is allowed, did you mean."""
     found = problems(source)
@@ -98,20 +117,31 @@ def test_all_errors_are_told_at_once() -> None:
     ]
 
 
-@given(st.recursive(
-    st.integers(0, 9) | st.booleans() | st.just(SECRET) | st.floats(allow_nan=False),
-    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(
-        st.sampled_from(["gateway", "mode", "issuers", "secret", "routes", "match", "limit", "set", "certificate"]),
-        inner, max_size=3),
-    max_leaves=8,
-))  # fmt: skip
+@given(
+    st.recursive(
+        st.integers(0, 9) | st.booleans() | st.just(SECRET) | st.floats(allow_nan=False),
+        lambda inner: (
+            st.lists(inner, max_size=2)
+            | st.dictionaries(
+                st.sampled_from(
+                    ["gateway", "mode", "issuers", "secret", "routes", "match", "limit", "set", "certificate"]
+                ),
+                inner,
+                max_size=3,
+            )
+        ),
+        max_leaves=8,
+    )
+)
 def test_no_message_holds_a_value(value: Any) -> None:
     """EXP-03: pointer, expected, type found; never the offending value."""
     source = orjson.dumps({"authentication": value, "gateway": value, "routes": [value]}).decode()
+    told = ""
     try:
         text(source, yaml=True)
     except PolicyError as error:
-        assert SECRET not in str(error)
+        told = str(error)
+    assert SECRET not in told
 
 
 @pytest.mark.parametrize(
@@ -153,13 +183,9 @@ def test_a_variable_that_is_missing_is_an_error(written: str) -> None:
         ("GATEWAY__SECURITY_HEADERS", "false", ("gateway", "security_headers"), False),
     ],
 )
-def test_every_key_can_come_from_the_environment(
-    name: str, value: str, key: tuple[str, str], expected: Any
-) -> None:
+def test_every_key_can_come_from_the_environment(name: str, value: str, key: tuple[str, str], expected: Any) -> None:
     """CFG-03: `SIXFOLD_SECTION__KEY` wins over the file."""
-    loaded = text(
-        '[gateway]\nlisten = "file"', {f"SIXFOLD_{name}": value, "SIXFOLD_CONFIG": "not ours", "PATH": "x"}
-    )
+    loaded = text('[gateway]\nlisten = "file"', {f"SIXFOLD_{name}": value, "SIXFOLD_CONFIG": "not ours", "PATH": "x"})
     assert getattr(getattr(loaded.document, key[0]), key[1]) == expected
     assert list(loaded.origins.values()) == [f"SIXFOLD_{name}"]
 
@@ -193,8 +219,10 @@ def test_secrets_come_from_a_file_or_a_variable(tmp_path: Path) -> None:
     """CFG-04: `{ file = ... }` and `{ env = ... }` wherever text, and no table, may stand."""
     (tmp_path / "secret").write_text(SECRET + "\n")
     for written, environ in (
-        ('{ file = "secret" }', {}), ('{ file = "${NAME}" }', {"NAME": "secret"}), ('{ env = "X" }', {"X": SECRET}),
-    ):  # fmt: skip
+        ('{ file = "secret" }', {}),
+        ('{ file = "${NAME}" }', {"NAME": "secret"}),
+        ('{ env = "X" }', {"X": SECRET}),
+    ):
         loaded = text(f"{ISSUER}secret = {written}", environ, folder=tmp_path)
         assert loaded.document.authentication.issuers[0].secret == SECRET
         assert loaded.findings == ()
@@ -205,7 +233,8 @@ def test_secrets_come_from_a_file_or_a_variable(tmp_path: Path) -> None:
 
 def test_what_really_has_a_file_keeps_it() -> None:
     """CFG-04: `encryption.certificate` and `authentication.api_keys` are tables, no references."""
-    source = '[encryption]\ncertificate = { file = "c", key = "k" }\n[authentication]\napi_keys = { file = "keys" }'
+    source = '[encryption]\ncertificate = { file = "c", key = "k" }\n'
+    source += '[authentication]\napi_keys = { file = "keys" }'
     document = text(source).document
     assert document.authentication.api_keys is not None
     assert document.authentication.api_keys.file == "keys"
@@ -241,10 +270,12 @@ def test_a_secret_that_cannot_be_had_is_an_error(tmp_path: Path, written: str, w
         (f'{ISSUER}secret = "{SECRET}"', "authentication.issuers.0.secret"),
         (f'[rate_limiting]\n\nstore = "redis://:{SECRET}@host/0"', "rate_limiting.store"),
         (f'[gateway]\n\nupstream = "http://me:{SECRET}@host"', "gateway.upstream"),
-        (f'[gateway.request_headers.set]\n\nauthorization = "Basic {SECRET}"',
-         "gateway.request_headers.set.authorization"),
+        (
+            f'[gateway.request_headers.set]\n\nauthorization = "Basic {SECRET}"',
+            "gateway.request_headers.set.authorization",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_literal_secret_is_a_finding(source: str, key: str) -> None:
     """CFG-04: a secret in the file itself is told, without the secret."""
     (finding,) = text(source).findings
@@ -254,9 +285,12 @@ def test_a_literal_secret_is_a_finding(source: str, key: str) -> None:
 
 @pytest.mark.parametrize(
     "source",
-    ['[rate_limiting]\nstore = "redis://host/0"', '[rate_limiting]\nstore = "redis://:${PW}@host/0"',
-     '[gateway.request_headers.set]\nauthorization = "{claim:sub}"'],
-)  # fmt: skip
+    [
+        '[rate_limiting]\nstore = "redis://host/0"',
+        '[rate_limiting]\nstore = "redis://:${PW}@host/0"',
+        '[gateway.request_headers.set]\nauthorization = "{claim:sub}"',
+    ],
+)
 def test_what_is_no_literal_secret_is_no_finding(source: str) -> None:
     assert text(source, {"PW": SECRET}).findings == ()
 

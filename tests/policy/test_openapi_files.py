@@ -39,12 +39,10 @@ def api(reference: str) -> dict[str, Any]:
 def test_references_across_files() -> None:
     """M11: paths, parameters and schemas in files of their own, in circles, YAML and JSON mixed."""
     policy = read_policy(DATA / "orders.toml", {})
-    body = policy.operations[2].contract.body  # type: ignore[union-attr]
+    contract: Any = policy.operations[2].contract
     registry = jsonschema_rs.Registry(list(policy.schemas.items()))
-    accepts = jsonschema_rs.Draft202012Validator(
-        body.content["application/json"].schema,
-        registry=registry,  # type: ignore[union-attr]
-    ).is_valid
+    schema = contract.body.content["application/json"].schema
+    accepts = jsonschema_rs.Draft202012Validator(schema, registry=registry).is_valid
     assert accepts({"qty": 1, "note": None, "parent": {"qty": 2}, "payer": {"name": "n", "pin": "1"}})
     for wrong in (
         {"qty": 0},
@@ -191,10 +189,7 @@ def test_several_documents(tmp_path: Path) -> None:
     (tmp_path / "b.yaml").write_text("openapi: 3.1.0\npaths:\n  /x: {post: {}}\n")
     with pytest.raises(PolicyError) as caught:
         compile_policy(loaded)
-    assert (
-        str(caught.value)
-        == "b.yaml:3: openapi POST /x: matches the same requests as a.json:6; keep one of the two"
-    )
+    assert str(caught.value) == "b.yaml:3: openapi POST /x: matches the same requests as a.json:6; keep one of the two"
 
 
 def test_a_fetched_document_stands_in_for_the_file_of_its_name(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Schemas of OpenAPI as JSON Schema 2020-12: every row of the table in defence 3.3, judged by jsonschema-rs."""
+"""OpenAPI schemas as JSON Schema 2020-12: every row of the table in defence 3.3, judged by jsonschema-rs."""
 
 from __future__ import annotations
 
@@ -39,10 +39,18 @@ OLD = {"openapi": "3.0.3"}
         ({"type": "integer", "format": "int64"}, [2**63 - 1], [2**63]),
         ({"type": "integer", "format": "int32", "minimum": 5, "maximum": 2**40}, [5], [4, 2**31]),
         ({"type": "number", "format": "int32"}, [2**40], ["a"]),
-        ({"type": "string", "example": 1, "xml": {"name": "x"}, "externalDocs": {}, "description": "d"}, ["a"], [1]),
-        (props(example=TEXT, xml=NUMBER, nullable=TEXT), [{"example": "a", "xml": 1, "nullable": "b"}], [{"xml": "a"}]),
+        (
+            {"type": "string", "example": 1, "xml": {"name": "x"}, "externalDocs": {}, "description": "d"},
+            ["a"],
+            [1],
+        ),
+        (
+            props(example=TEXT, xml=NUMBER, nullable=TEXT),
+            [{"example": "a", "xml": 1, "nullable": "b"}],
+            [{"xml": "a"}],
+        ),
     ],
-)  # fmt: skip
+)
 def test_keywords_of_3_0(request_of: Any, schema: Any, good: list[Any], bad: list[Any]) -> None:
     """M11: OpenAPI 3.0 is not JSON Schema; it is converted once, at load."""
     accepts = request_of(schema, **OLD)
@@ -66,8 +74,17 @@ def test_bounds_in_3_1(request_of: Any) -> None:
 
 
 def test_bytes_are_base64(described: Any) -> None:
-    policy = described({"paths": {"/x": {"get": {"parameters": [
-        {"name": "a", "in": "query", "schema": {"type": "string", "format": "byte"}}]}}}})  # fmt: skip
+    policy = described(
+        {
+            "paths": {
+                "/x": {
+                    "get": {
+                        "parameters": [{"name": "a", "in": "query", "schema": {"type": "string", "format": "byte"}}]
+                    }
+                }
+            }
+        }
+    )
     assert policy.operations[0].contract.parameters[0].schema["contentEncoding"] == "base64"
 
 
@@ -124,8 +141,13 @@ CLOSED: list[tuple[str, Any, dict[str, Any], list[Any], list[Any]]] = [
     ("reference", ref("A"), {"A": props(a=TEXT)}, [{"a": "x"}], [{"b": 1}]),
     ("nested", props(a=props(b=TEXT)), {}, [{"a": {"b": "x"}}], [{"a": {"c": 1}}]),
     ("in a list", {"type": "array", "items": ref("A")}, {"A": props(a=TEXT)}, [[{"a": "x"}]], [[{"b": 1}]]),
-    ("in a map", {"type": "object", "additionalProperties": ref("A")}, {"A": props(a=TEXT)}, [{"k": {"a": "x"}}],
-     [{"k": {"b": 1}}]),
+    (
+        "in a map",
+        {"type": "object", "additionalProperties": ref("A")},
+        {"A": props(a=TEXT)},
+        [{"k": {"a": "x"}}],
+        [{"k": {"b": 1}}],
+    ),
     ("empty properties", props(), {}, [{}], [{"a": 1}]),
     ("says nothing", OBJECT, {}, [{"a": 1}], ["x"]),
     ("says true", {**props(a=TEXT), "additionalProperties": True}, {}, [{"b": 1}], [{"a": 1}]),
@@ -133,48 +155,131 @@ CLOSED: list[tuple[str, Any, dict[str, Any], list[Any], list[Any]]] = [
     ("says false", {**props(a=TEXT), "additionalProperties": False}, {}, [{"a": "x"}], [{"b": 1}]),
     ("unevaluated true", {**props(a=TEXT), "unevaluatedProperties": True}, {}, [{"b": 1}], [{"a": 1}]),
     ("allOf", {"allOf": [ref("A"), props(b=TEXT)]}, {"A": props(a=TEXT)}, [{"a": "x", "b": "y"}], [{"c": 1}]),
-    ("allOf and own", {**props(b=TEXT), "allOf": [ref("A")]}, {"A": props(a=TEXT)}, [{"a": "x", "b": "y"}], [{"c": 1}]),
+    (
+        "allOf and own",
+        {**props(b=TEXT), "allOf": [ref("A")]},
+        {"A": props(a=TEXT)},
+        [{"a": "x", "b": "y"}],
+        [{"c": 1}],
+    ),
     ("allOf of one", {"allOf": [ref("A")]}, {"A": props(a=TEXT)}, [{"a": "x"}], [{"c": 1}]),
-    ("allOf of allOf", {"allOf": [ref("A"), ref("B")]}, {"A": {"allOf": [props(a=TEXT), props(b=TEXT)]},
-     "B": props(c=TEXT)}, [{"a": "x", "b": "y", "c": "z"}], [{"d": 1}]),
-    ("allOf with true", {"allOf": [{**props(a=TEXT), "additionalProperties": True}, props(b=TEXT)]}, {}, [{"c": 1}],
-     [{"a": 1}]),
-    ("nested in allOf", {"allOf": [props(a=props(b=TEXT)), props(c=TEXT)]}, {}, [{"a": {"b": "x"}, "c": "y"}],
-     [{"a": {"z": 1}}, {"z": 1}]),
-    ("anyOf of parts", {"anyOf": [props(a=TEXT), props(b=TEXT)]}, {}, [{"a": "x"}, {"a": "x", "b": "y"}], [{"c": 1}]),
-    ("parts that name nothing", {**props(a=TEXT, b=TEXT), "anyOf": [{"required": ["a"]}, {"required": ["b"]}]}, {},
-     [{"a": "x"}, {"a": "x", "b": "y"}], [{"a": "x", "c": 1}, {}]),
-    ("oneOf of parts", {**props(k=TEXT), "oneOf": [props("a", a=TEXT), props("b", b=TEXT)]}, {},
-     [{"k": "x", "a": "y"}, {"b": "y"}], [{"a": "x", "b": "y"}, {"a": "x", "c": 1}]),
-    ("oneOf, not the other's", {"oneOf": [props("a", a=TEXT, k={"const": 1}), props("b", b=TEXT, k={"const": 2})]}, {},
-     [{"a": "x", "k": 1}], [{"a": "x", "k": 1, "b": 1}, {"a": "x", "k": 2}]),
-    ("or null", {"anyOf": [ref("A"), {"type": "null"}]}, {"A": props(a=TEXT)}, [None, {"a": "x"}], [{"b": 1}]),
+    (
+        "allOf of allOf",
+        {"allOf": [ref("A"), ref("B")]},
+        {"A": {"allOf": [props(a=TEXT), props(b=TEXT)]}, "B": props(c=TEXT)},
+        [{"a": "x", "b": "y", "c": "z"}],
+        [{"d": 1}],
+    ),
+    (
+        "allOf with true",
+        {"allOf": [{**props(a=TEXT), "additionalProperties": True}, props(b=TEXT)]},
+        {},
+        [{"c": 1}],
+        [{"a": 1}],
+    ),
+    (
+        "nested in allOf",
+        {"allOf": [props(a=props(b=TEXT)), props(c=TEXT)]},
+        {},
+        [{"a": {"b": "x"}, "c": "y"}],
+        [{"a": {"z": 1}}, {"z": 1}],
+    ),
+    (
+        "anyOf of parts",
+        {"anyOf": [props(a=TEXT), props(b=TEXT)]},
+        {},
+        [{"a": "x"}, {"a": "x", "b": "y"}],
+        [{"c": 1}],
+    ),
+    (
+        "parts that name nothing",
+        {**props(a=TEXT, b=TEXT), "anyOf": [{"required": ["a"]}, {"required": ["b"]}]},
+        {},
+        [{"a": "x"}, {"a": "x", "b": "y"}],
+        [{"a": "x", "c": 1}, {}],
+    ),
+    (
+        "oneOf of parts",
+        {**props(k=TEXT), "oneOf": [props("a", a=TEXT), props("b", b=TEXT)]},
+        {},
+        [{"k": "x", "a": "y"}, {"b": "y"}],
+        [{"a": "x", "b": "y"}, {"a": "x", "c": 1}],
+    ),
+    (
+        "oneOf, not the other's",
+        {"oneOf": [props("a", a=TEXT, k={"const": 1}), props("b", b=TEXT, k={"const": 2})]},
+        {},
+        [{"a": "x", "k": 1}],
+        [{"a": "x", "k": 1, "b": 1}, {"a": "x", "k": 2}],
+    ),
+    (
+        "or null",
+        {"anyOf": [ref("A"), {"type": "null"}]},
+        {"A": props(a=TEXT)},
+        [None, {"a": "x"}],
+        [{"b": 1}],
+    ),
     ("or text", {"oneOf": [TEXT, props(a=TEXT)]}, {}, ["x", {"a": "x"}], [{"b": 1}]),
     ("or anything", {"anyOf": [props("a", a=TEXT), OBJECT]}, {}, [{"b": 1}, {"a": "x"}], ["x"]),
     ("or anything at all", {"anyOf": [props("a", a=TEXT), {}]}, {}, [{"b": 1}, 5], []),
-    ("not", {**props(a=TEXT), "not": props("a", a={"const": "no"})}, {}, [{"a": "x"}], [{"a": "no"}, {"b": 1}]),
-    ("if then", {**props(k=TEXT), "if": props("k", k={"const": "a"}), "then": props("a", a=TEXT)}, {},
-     [{"k": "a", "a": "x"}, {"k": "b"}], [{"k": "a"}, {"k": "b", "a": "x"}, {"z": 1}]),
-    ("dependent", {**props(a=TEXT), "dependentSchemas": {"a": props("b", b=TEXT)}}, {}, [{}, {"a": "x", "b": "y"}],
-     [{"a": "x"}, {"b": "y"}, {"c": 1}]),
-    ("pattern", {**props(a=TEXT), "patternProperties": {"^x-": TEXT}}, {}, [{"x-a": "y"}], [{"b": 1}, {"x-a": 1}]),
+    (
+        "not",
+        {**props(a=TEXT), "not": props("a", a={"const": "no"})},
+        {},
+        [{"a": "x"}],
+        [{"a": "no"}, {"b": 1}],
+    ),
+    (
+        "if then",
+        {**props(k=TEXT), "if": props("k", k={"const": "a"}), "then": props("a", a=TEXT)},
+        {},
+        [{"k": "a", "a": "x"}, {"k": "b"}],
+        [{"k": "a"}, {"k": "b", "a": "x"}, {"z": 1}],
+    ),
+    (
+        "dependent",
+        {**props(a=TEXT), "dependentSchemas": {"a": props("b", b=TEXT)}},
+        {},
+        [{}, {"a": "x", "b": "y"}],
+        [{"a": "x"}, {"b": "y"}, {"c": 1}],
+    ),
+    (
+        "pattern",
+        {**props(a=TEXT), "patternProperties": {"^x-": TEXT}},
+        {},
+        [{"x-a": "y"}],
+        [{"b": 1}, {"x-a": 1}],
+    ),
     ("contains", {"type": "array", "contains": props("a", a=TEXT)}, {}, [[{"a": "x", "b": 1}]], [[{"b": 1}]]),
     ("tuple", {"type": "array", "prefixItems": [props(a=TEXT)]}, {}, [[{"a": "x"}]], [[{"b": 1}]]),
-    ("cycle", ref("T"), {"T": props(v=TEXT, next=ref("T"))}, [{"v": "x", "next": {"v": "y"}}],
-     [{"next": {"next": {"z": 1}}}]),
-    ("cycle by allOf", ref("T"), {"B": props(v=TEXT), "T": {"allOf": [ref("B"), props(next=ref("T"))]}},
-     [{"v": "x", "next": {"v": "y"}}], [{"z": 1}, {"next": {"z": 1}}]),
-    ("used both ways", props(one=ref("A"), two={"allOf": [ref("A"), props(b=TEXT)]}), {"A": props(a=TEXT)},
-     [{"one": {"a": "x"}, "two": {"a": "x", "b": "y"}}], [{"one": {"a": "x", "b": "y"}}, {"two": {"c": 1}}]),
-]  # fmt: skip
+    (
+        "cycle",
+        ref("T"),
+        {"T": props(v=TEXT, next=ref("T"))},
+        [{"v": "x", "next": {"v": "y"}}],
+        [{"next": {"next": {"z": 1}}}],
+    ),
+    (
+        "cycle by allOf",
+        ref("T"),
+        {"B": props(v=TEXT), "T": {"allOf": [ref("B"), props(next=ref("T"))]}},
+        [{"v": "x", "next": {"v": "y"}}],
+        [{"z": 1}, {"next": {"z": 1}}],
+    ),
+    (
+        "used both ways",
+        props(one=ref("A"), two={"allOf": [ref("A"), props(b=TEXT)]}),
+        {"A": props(a=TEXT)},
+        [{"one": {"a": "x"}, "two": {"a": "x", "b": "y"}}],
+        [{"one": {"a": "x", "b": "y"}}, {"two": {"c": 1}}],
+    ),
+]
 
 
 @pytest.mark.parametrize(
     ("schema", "schemas", "good", "bad"), [row[1:] for row in CLOSED], ids=[row[0] for row in CLOSED]
 )
-def test_unknown_properties_are_refused(
-    request_of: Any, schema: Any, schemas: Any, good: Any, bad: Any
-) -> None:
+def test_unknown_properties_are_refused(request_of: Any, schema: Any, schemas: Any, good: Any, bad: Any) -> None:
     """M11, API3: an object that names its properties is closed; a composition is closed as a whole."""
     accepts = request_of(schema, schemas)
     assert [value for value in good if not accepts(value)] == []
@@ -212,8 +317,15 @@ def test_a_discriminator_chooses(request_of: Any, keyword: str, mapping: Any, ca
     accepts = request_of(union(keyword, **mapping), PETS)
     assert accepts({"kind": cat, "lives": 9})
     assert accepts({"kind": dog, "barks": True})
-    for wrong in ({"kind": cat, "barks": True}, {"kind": dog, "barks": True, "lives": 9}, {"kind": "fish"},
-                  {"lives": 9}, {"kind": cat, "lives": 9, "barks": True}, {"kind": dog, "more": 1}, {"kind": None}):  # fmt: skip
+    for wrong in (
+        {"kind": cat, "barks": True},
+        {"kind": dog, "barks": True, "lives": 9},
+        {"kind": "fish"},
+        {"lives": 9},
+        {"kind": cat, "lives": 9, "barks": True},
+        {"kind": dog, "more": 1},
+        {"kind": None},
+    ):
         assert not accepts(wrong), wrong
 
 
@@ -250,11 +362,9 @@ INHERITED = {
 }
 
 
-@pytest.mark.parametrize(
-    "place", [ref("Pet"), {"allOf": [ref("Pet")]}, {"anyOf": [ref("Pet"), {"type": "null"}]}]
-)
+@pytest.mark.parametrize("place", [ref("Pet"), {"allOf": [ref("Pet")]}, {"anyOf": [ref("Pet"), {"type": "null"}]}])
 def test_a_discriminator_that_is_inherited(request_of: Any, response_of: Any, place: Any) -> None:
-    """M11: children that contain their parent by `allOf` are what the parent's discriminator chooses among."""
+    """M11: children that contain their parent by `allOf` are what its discriminator chooses among."""
     accepts = request_of(place, INHERITED)
     assert accepts({"kind": "Pet", "name": "x"})
     for good in (
@@ -295,6 +405,9 @@ def test_a_child_used_by_itself(request_of: Any) -> None:
         (ref("A"), {"A": {"anyOf": [ref("B")]}, "B": {"not": ref("A")}}, "contains itself"),
         ({"items": 5}, {}, "a schema is an object"),
         ({"allOf": [[]]}, {}, "a schema is an object"),
+        ({"allOf": {}}, {}, "`allOf` is a list"),
+        ({"properties": []}, {}, "`properties` is an object"),
+        ({"required": True}, {}, "`required` is a list"),
         (
             {"oneOf": [ref("A")], "discriminator": {"propertyName": "k", "mapping": {"a": "#/x"}}},
             {"A": {}},
@@ -326,9 +439,11 @@ def test_references_into_anything(request_of: Any) -> None:
         "T": {"$anchor": "t", **TEXT},
     }
     schema = props(
-        b={"$ref": "#/components/schemas/A/properties/c"}, odd={"$ref": "#/components/schemas/Odd ~0~1%25[]"},
-        text={"$ref": "#t"}, again={"$ref": "#/components/schemas/A/properties/c/properties/d"},
-    )  # fmt: skip
+        b={"$ref": "#/components/schemas/A/properties/c"},
+        odd={"$ref": "#/components/schemas/Odd ~0~1%25[]"},
+        text={"$ref": "#t"},
+        again={"$ref": "#/components/schemas/A/properties/c/properties/d"},
+    )
     accepts = request_of(schema, schemas)
     assert accepts({"b": {"d": 1}, "odd": 2, "text": "x", "again": 3})
     for wrong in ({"b": {"e": 1}}, {"odd": "x"}, {"text": 1}, {"again": "x"}):
@@ -339,15 +454,16 @@ def test_references_stay_references(described: Any) -> None:
     """UX-13: cost does not grow with how often a schema is used."""
     content = {"application/json": {"schema": ref("Order")}}
     policy = described(
-        {"paths": {"/x": {"post": {"requestBody": {"content": content}, "responses": {"200": {"content": content}}}}},
-         "components": {"schemas": {"Order": props(a=TEXT), "Unused": TEXT}}}
-    )  # fmt: skip
+        {
+            "paths": {
+                "/x": {"post": {"requestBody": {"content": content}, "responses": {"200": {"content": content}}}}
+            },
+            "components": {"schemas": {"Order": props(a=TEXT), "Unused": TEXT}},
+        }
+    )
     contract = policy.operations[0].contract
     uri = "urn:sixfold:0:{}#/components/schemas/Order"
     assert contract.body.content["application/json"].schema == {"$ref": uri.format("request")}
     assert contract.responses["200"]["application/json"].schema == {"$ref": uri.format("response")}
-    assert (
-        policy.schemas["urn:sixfold:0:request"]["components"]["schemas"]["Order"]["additionalProperties"]
-        is False
-    )
+    assert policy.schemas["urn:sixfold:0:request"]["components"]["schemas"]["Order"]["additionalProperties"] is False
     assert "Unused" not in str(policy.schemas)

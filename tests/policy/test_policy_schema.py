@@ -19,9 +19,7 @@ VALIDATOR = jsonschema_rs.Draft202012Validator(schema())
 
 def examples() -> list[Path]:
     folders = [ROOT / "examples", DATA]
-    return sorted(
-        path for folder in folders for path in folder.rglob("*.toml") if path.name != "pyproject.toml"
-    )
+    return sorted(path for folder in folders for path in folder.rglob("*.toml") if path.name != "pyproject.toml")
 
 
 @pytest.mark.parametrize("path", examples(), ids=lambda path: path.name)

@@ -443,6 +443,13 @@ def test_what_an_operation_says_is_kept() -> None:
     assert upgraded(operation(**said)) == {**said, "responses": OK}
 
 
+def test_an_empty_security_takes_back_what_was_said_and_nothing_else() -> None:
+    source = operation(security=[])
+    assert "security" not in upgraded(source)
+    source["security"] = [{"oauth": ["read"]}]
+    assert upgraded(source)["security"] == []
+
+
 @pytest.mark.parametrize(
     ("source", "pointer"),
     [
@@ -544,15 +551,11 @@ RICH = document(
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    children = (
-        value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    )
+    children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     return [path] + [place for key, child in children for place in places(child, (*path, key))]
 
 
-@given(
-    st.sampled_from(places(RICH)[1:]), st.sampled_from([None, 1, True, "", "x", [], {}, [[]], [{}], {"": ()}])
-)
+@given(st.sampled_from(places(RICH)[1:]), st.sampled_from([None, 1, True, "", "x", [], {}, [[]], [{}], {"": ()}]))
 def test_damage_never_ends_in_another_error(place: tuple[Any, ...], damage: Any) -> None:
     source: Any = deepcopy(RICH)
     parent = source

@@ -46,14 +46,34 @@ def test_lines_of_a_tricky_file() -> None:
     assert tree.value == tomllib.loads(TRICKY)
     lines = {".".join(path): line for path, line in tree.lines.items()}
     assert lines == {
-        "gateway": 2, "gateway.listen": 3, "gateway.quoted.key": 4, "gateway.dotted": 5, "gateway.dotted.inner": 5,
-        "routes": 7, "routes.0": 7, "routes.0.match": 8, "routes.0.when": 9, "routes.0.when.0": 10,
-        "routes.0.when.1": 12, "routes.0.limit": 14, "routes.0.limit.rate": 14, "routes.0.limit.na me": 14,
-        "routes.0.limit.list": 14, "routes.0.limit.list.0": 14, "routes.0.limit.list.0.a": 14,
-        "routes.0.limit.list.1": 14, "routes.0.limit.list.1.b": 14, "routes.0.headers": 16,
-        "routes.0.headers.set": 16, "routes.0.headers.set.x": 17, "routes.1": 21, "routes.1.match": 22,
-        "rate_limiting": 24, "rate_limiting.tiers": 24, "rate_limiting.tiers.free": 25,
-    }  # fmt: skip
+        "gateway": 2,
+        "gateway.listen": 3,
+        "gateway.quoted.key": 4,
+        "gateway.dotted": 5,
+        "gateway.dotted.inner": 5,
+        "routes": 7,
+        "routes.0": 7,
+        "routes.0.match": 8,
+        "routes.0.when": 9,
+        "routes.0.when.0": 10,
+        "routes.0.when.1": 12,
+        "routes.0.limit": 14,
+        "routes.0.limit.rate": 14,
+        "routes.0.limit.na me": 14,
+        "routes.0.limit.list": 14,
+        "routes.0.limit.list.0": 14,
+        "routes.0.limit.list.0.a": 14,
+        "routes.0.limit.list.1": 14,
+        "routes.0.limit.list.1.b": 14,
+        "routes.0.headers": 16,
+        "routes.0.headers.set": 16,
+        "routes.0.headers.set.x": 17,
+        "routes.1": 21,
+        "routes.1.match": 22,
+        "rate_limiting": 24,
+        "rate_limiting.tiers": 24,
+        "rate_limiting.tiers.free": 25,
+    }
 
 
 def test_windows_line_ends_count_once() -> None:
@@ -103,7 +123,7 @@ class _Writer:
                         "''''x'''''",
                         '"""\\\n  \\"\\"" """',
                     ]
-                )  # fmt: skip
+                )
             )
         )
 
@@ -112,9 +132,7 @@ class _Writer:
         if kind == "list":
             gap = self.draw(st.sampled_from(["", " ", "\n", " # ] }\n"])) if lines else ""
             items = [self.value(depth - 1) for _ in range(self.draw(st.integers(0, 3)))]
-            return (
-                "[" + gap + ("," + gap).join(items) + (gap if not items else "," + gap if gap else "") + "]"
-            )
+            return "[" + gap + ("," + gap).join(items) + (gap if not items else "," + gap if gap else "") + "]"
         if kind == "table":
             pairs = [self.pair(depth - 1) for _ in range(self.draw(st.integers(0, 3)))]
             return "{ " + ", ".join(pairs) + " }"
@@ -122,7 +140,8 @@ class _Writer:
 
     def pair(self, depth: int) -> str:
         dotted = [self.key() for _ in range(self.draw(st.integers(1, 3)))]
-        return self.draw(st.sampled_from([".", " . "])).join(dotted) + " = " + self.value(depth)
+        dot: str = self.draw(st.sampled_from([".", " . "]))
+        return dot.join(dotted) + " = " + self.value(depth)
 
     def document(self) -> str:
         parts = []
@@ -143,9 +162,7 @@ class _Writer:
 
 def _paths(value: Any, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], None]:
     found: dict[tuple[str, ...], None] = {path: None} if path else {}
-    children = (
-        value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    )
+    children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, item in children:
         found.update(_paths(item, (*path, str(key))))
     return found

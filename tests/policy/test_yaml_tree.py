@@ -16,12 +16,33 @@ from sixfold.policy.tree import Unreadable
 @pytest.mark.parametrize(
     ("text", "value"),
     [
-        ("no", "no"), ("NO", "NO"), ("on", "on"), ("true", True), ("False", False), ("~", None), ("", None),
-        ("null", None), ("12", 12), ("-3", -3), ("010", 10), ("0o17", 15), ("0x1F", 31), ("1_000", "1_000"),
-        ("1:30", "1:30"), ("2020-01-01", "2020-01-01"), ("1.5", 1.5), ("1e3", 1000.0), (".5", 0.5), ("1.", 1.0),
-        ('"12"', "12"), ("!!str 12", "12"), ("!!int '12'", 12), ("=", "="), ("[a, 1]", ["a", 1]),
+        ("no", "no"),
+        ("NO", "NO"),
+        ("on", "on"),
+        ("true", True),
+        ("False", False),
+        ("~", None),
+        ("", None),
+        ("null", None),
+        ("12", 12),
+        ("-3", -3),
+        ("010", 10),
+        ("0o17", 15),
+        ("0x1F", 31),
+        ("1_000", "1_000"),
+        ("1:30", "1:30"),
+        ("2020-01-01", "2020-01-01"),
+        ("1.5", 1.5),
+        ("1e3", 1000.0),
+        (".5", 0.5),
+        ("1.", 1.0),
+        ('"12"', "12"),
+        ("!!str 12", "12"),
+        ("!!int '12'", 12),
+        ("=", "="),
+        ("[a, 1]", ["a", 1]),
     ],
-)  # fmt: skip
+)
 def test_scalars(text: str, value: Any) -> None:
     """CFG-01: YAML means what JSON would mean; `no` is Norway, not false."""
     read = yaml_tree.read(text).value
@@ -34,9 +55,13 @@ def test_keys_are_text_and_have_lines() -> None:
     assert tree.value == {"responses": {"200": {"on": 1}, "404": ["a", "b"]}}
     lines = {".".join(path): line for path, line in tree.lines.items()}
     assert lines == {
-        "responses": 1, "responses.200": 2, "responses.200.on": 3, "responses.404": 4, "responses.404.0": 4,
+        "responses": 1,
+        "responses.200": 2,
+        "responses.200.on": 3,
+        "responses.404": 4,
+        "responses.404.0": 4,
         "responses.404.1": 5,
-    }  # fmt: skip
+    }
 
 
 def test_lines_stop_at_the_depth_that_was_asked_for() -> None:
@@ -82,9 +107,7 @@ TREES = st.recursive(
     | st.integers()
     | st.floats(allow_nan=False, allow_infinity=False)
     | st.text("aé:#-\"' \n1."),
-    lambda inner: (
-        st.lists(inner, max_size=3) | st.dictionaries(st.text("ab: 1", min_size=1), inner, max_size=3)
-    ),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("ab: 1", min_size=1), inner, max_size=3),
     max_leaves=8,
 )
 

@@ -10,6 +10,7 @@ from pathlib import Path as FilePath
 from typing import Any, Final
 
 import orjson
+from pydantic import BaseModel
 
 from sixfold.decision import Rule
 from sixfold.policy import match, openapi
@@ -37,8 +38,8 @@ def compile_policy(
         openapi_documents: OpenAPI documents that were fetched already, by name; they stand beside the files
             that `[gateway] openapi` names, or instead of one of the same name. A document that came this way
             has no folder, so it cannot refer to other files.
-        describe: turns the operations of the documents into those that `[[routes]]` refine; an application that
-            knows its own routes puts them in here.
+        describe: turns the operations of the documents into those that `[[routes]]` refine; an application
+            that knows its own routes puts them in here.
 
     Raises:
         PolicyError: holds every problem found, in the file and in the OpenAPI documents.
@@ -46,10 +47,11 @@ def compile_policy(
     if isinstance(loaded, Document):
         loaded = Loaded(document=loaded, folder=str(FilePath().absolute()))
     imported = openapi.read(loaded, openapi_documents or {})
-    table = _Table(loaded, describe(imported.operations) if describe else imported.operations)
+    described = describe(imported.operations) if describe else imported.operations
+    table = _Table(loaded, described)
     operations = tuple(replace(operation, index=index) for index, operation in enumerate(table.operations()))
     return Policy(
-        version=_version(loaded.document, imported.values),
+        version=_version(loaded.document, [*imported.values, described if describe else None]),
         file=loaded.file,
         folder=loaded.folder,
         document=loaded.document,
@@ -75,7 +77,7 @@ class _Row:
 
     def applies(self, operation: Operation) -> bool:
         """Return whether an operation is among those that a final `/**` covers."""
-        if not match.is_wide(self.path) or self.methods and operation.method not in self.methods:
+        if not match.is_wide(self.path) or (self.methods and operation.method not in self.methods):
             return False
         return match.covers(self.path, operation.path)
 
@@ -90,9 +92,7 @@ class _Table:
         self.problems: list[Problem] = []
         for operation in described:
             self._describe(operation)
-        self.rows = [
-            row for index, route in enumerate(loaded.document.routes) if (row := self._row(index, route))
-        ]
+        self.rows = [row for index, route in enumerate(loaded.document.routes) if (row := self._row(index, route))]
         self._twice()
         self._expectations()
         if self.problems:
@@ -133,9 +133,7 @@ class _Table:
             found = match.parse(route.match)
             if route.require is not None and not all(alternatives(route.require)):
                 key = f"{key}.require"
-                raise ValueError(
-                    "names nothing; write `authenticated = true` if any signed-in caller may call"
-                )
+                raise ValueError("names nothing; write `authenticated = true` if any signed-in caller may call")
         except ValueError as problem:
             key = key if key.endswith("require") else f"{key}.match"
             self.problems.append(Problem(str(problem), key, *_place(self.loaded, key)))
@@ -166,9 +164,7 @@ class _Table:
     def _made(self, method: str, row: _Row) -> Operation:
         get = self.base.get(("GET", row.shape))
         if method == "HEAD" and get is not None and get.contract is not None:
-            return replace(
-                get, method=method
-            )  # HEAD is GET without the body of the answer (RFC 9110 section 9.3.2)
+            return replace(get, method=method)  # HEAD is GET without the body of the answer (RFC 9110 section 9.3.2)
         return Operation(index=0, method=method, path=row.path, rule=row.rule, contract_rule=row.rule)
 
     def _refined(self, key: tuple[str, str], operation: Operation) -> Operation:
@@ -195,8 +191,21 @@ def _version(document: Document, values: list[Any]) -> str:
     """
     decides = document.model_dump(mode="json", exclude={"expect", "log"}, by_alias=True)
     try:
-        canonical = orjson.dumps([_FORMAT, decides, values], option=orjson.OPT_SORT_KEYS)
+        canonical = orjson.dumps([_FORMAT, decides, values], _plain, orjson.OPT_SORT_KEYS)
     except TypeError:  # a number beyond 64 bits or half a surrogate pair, which only the slow way can write
-        canonical = json.dumps([_FORMAT, decides, values], sort_keys=True).encode()
+        canonical = json.dumps([_FORMAT, decides, values], sort_keys=True, default=_plain).encode()
     digest = hashlib.sha256(canonical).digest()
     return hashlib.pbkdf2_hmac("sha256", digest, b"sixfold policy version", 10_000, 6).hex()
+
+
+def _plain(value: Any) -> Any:
+    """Return what stands for a value of the compiled policy in canonical JSON."""
+    if isinstance(value, Operation):
+        return {key: getattr(value, key) for key in Operation.__slots__}
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    if isinstance(value, frozenset):
+        return sorted(value)
+    if isinstance(value, tuple):
+        return list(value)
+    return repr(value)

@@ -31,9 +31,7 @@ def keys(table: Options) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for model in _models(table):
         for name, field in model.model_fields.items():
-            annotation = (
-                Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
-            )
+            annotation = Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
             found[field.alias or name] = annotation
     return found
 

@@ -36,9 +36,7 @@ def parse(text: str) -> Match:
     """
     found = _MATCH.fullmatch(text.strip())
     if found is None:
-        raise ValueError(
-            "not a method and a path; write `GET /orders`, `GET|HEAD /orders/{id}` or `* /files/**`"
-        )
+        raise ValueError("not a method and a path; write `GET /orders`, `GET|HEAD /orders/{id}` or `* /files/**`")
     verbs, path = found.groups()
     methods = () if verbs == "*" else tuple(dict.fromkeys(verbs.split("|")))
     for method in methods:
@@ -54,9 +52,7 @@ def flaw(path: str, *, wildcard: bool = False) -> str:
     if not path.startswith("/"):
         return "a path starts with `/`"
     if _NEVER.search(path):
-        return (
-            "a path holds no blank, `?`, `#`, `%`, `;` or backslash; write it decoded and without the query"
-        )
+        return "a path holds no blank, `?`, `#`, `%`, `;` or backslash; write it decoded and without the query"
     segments = path.split("/")[1:]
     if wildcard and segments[-1] == "**":
         segments = segments[:-1]

@@ -38,16 +38,12 @@ class Resolver:
         if isinstance(value, str):
             return self._expand(value, path)
         if isinstance(value, list):
-            return [
-                self.resolve(item, grammar.below(here, "0"), (*path, str(i))) for i, item in enumerate(value)
-            ]
+            return [self.resolve(item, grammar.below(here, "0"), (*path, str(i))) for i, item in enumerate(value)]
         if not isinstance(value, dict):
             return value
         if is_reference(value, here):
             return self._reference(value, path)
-        return {
-            key: self.resolve(item, grammar.below(here, key), (*path, key)) for key, item in value.items()
-        }
+        return {key: self.resolve(item, grammar.below(here, key), (*path, key)) for key, item in value.items()}
 
     def _expand(self, text: str, path: Path) -> str:
         return _VARIABLE.sub(lambda match: self._variable(match, path), text) if "$" in text else text
@@ -57,17 +53,13 @@ class Resolver:
             return "${"
         name, default = match.groups()
         if name is None:
-            self.problems.append(
-                (path, "`${` without a variable; write `${NAME}`, `${NAME:-default}`, or `$${`")
-            )
+            self.problems.append((path, "`${` without a variable; write `${NAME}`, `${NAME:-default}`, or `$${`"))
             return ""
         return self.environ.get(name) or self._default(name, default, path)
 
     def _default(self, name: str, default: str | None, path: Path) -> str:
         if default is None and name not in self.environ:
-            self.problems.append(
-                (path, f"the variable `{name}` is not set; set it, or write `${{{name}:-default}}`")
-            )
+            self.problems.append((path, f"the variable `{name}` is not set; set it, or write `${{{name}:-default}}`"))
         return default or ""
 
     def _reference(self, value: dict[str, str], path: Path) -> str:
@@ -84,9 +76,7 @@ class Resolver:
                 self.problems.append((path, f"`{name}` is larger than {_MAX_SECRET} bytes"))
             return raw.decode().removesuffix("\n").removesuffix("\r")
         except OSError as problem:
-            self.problems.append(
-                (path, f"`{name}` cannot be read: {(problem.strerror or 'no reason given').lower()}")
-            )
+            self.problems.append((path, f"`{name}` cannot be read: {(problem.strerror or 'no reason given').lower()}"))
         except UnicodeDecodeError:
             self.problems.append((path, f"`{name}` is not UTF-8 text"))
         return ""

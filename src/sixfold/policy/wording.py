@@ -52,9 +52,7 @@ _WORD: Final = re.compile(r"'([^']*)'")
 Place = Callable[[Path], tuple[str, int]]
 
 
-def problems(
-    error: ValidationError, value: Any, place: Place, root: Options, prefix: str = ""
-) -> list[Problem]:
+def problems(error: ValidationError, value: Any, place: Place, root: Options, prefix: str = "") -> list[Problem]:
     """Return what is wrong with a value that a model refused.
 
     Arguments:

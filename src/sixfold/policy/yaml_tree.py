@@ -54,9 +54,7 @@ def read(text: str | bytes, depth: int = MAX_DEPTH) -> Tree:
         return Tree(None if node is None else builder.value(node, (), 0), builder.lines)
     except yaml.MarkedYAMLError as problem:
         mark = problem.problem_mark or problem.context_mark
-        raise Unreadable(
-            f"not YAML: {problem.problem or problem.context}", mark.line + 1 if mark else 0
-        ) from None
+        raise Unreadable(f"not YAML: {problem.problem or problem.context}", mark.line + 1 if mark else 0) from None
     except yaml.YAMLError:
         raise Unreadable("not YAML: a character that YAML does not allow") from None
     finally:

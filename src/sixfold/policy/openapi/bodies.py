@@ -57,9 +57,7 @@ def _parameter(schemas: Schemas, file: File, node: Any) -> Parameter | None:
         return None
     style = node.get("style", _STYLES[location][0])
     if style not in _STYLES[location]:
-        raise Flaw(
-            f"`style` of a parameter in {location} is one of {', '.join(_STYLES[location])}", file.name
-        )
+        raise Flaw(f"`style` of a parameter in {location} is one of {', '.join(_STYLES[location])}", file.name)
     media_type, schema = _content(schemas, file, node)
     return Parameter(
         name=name.lower() if location == "header" else name,
@@ -110,9 +108,7 @@ def _media(schemas: Schemas, file: File, content: Any, view: View) -> dict[str, 
             encoding=_encoding(node.get("encoding")),
         )
         other = found.setdefault(name, media)
-        if (
-            other is not media
-        ):  # told apart only by parameters such as `version=2`, which do not choose a contract
+        if other is not media:  # told apart only by parameters such as `version=2`, which do not choose a contract
             found[name] = Media(schema={"anyOf": [other.schema, media.schema]}, encoding=other.encoding)
     return found
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from sixfold.policy.openapi.facts import items
 from sixfold.policy.openapi.files import File, Files, Flaw
 
 _PREFIX = "#/components/schemas/"
@@ -47,7 +48,7 @@ def plan(files: Files, file: File, schema: dict[str, Any]) -> Plan | None:
     default = _reference(files, file, default) if isinstance(default, str) else ""
     keyword = next((key for key in ("oneOf", "anyOf") if schema.get(key)), "")
     if keyword:
-        members = schema[keyword]
+        members = items(schema[keyword])
         if not all(isinstance(member, dict) and isinstance(member.get("$ref"), str) for member in members):
             return None  # an alternative without a name: only trying decides
         values = _values(files, file, explicit, [member["$ref"] for member in members])
@@ -57,9 +58,7 @@ def plan(files: Files, file: File, schema: dict[str, Any]) -> Plan | None:
     if own is None or not (explicit or found):
         return None
     inherited = _values(files, file, explicit, found)
-    itself = [
-        value for value, ref in inherited.items() if ref and files.resolve(file, ref).node is schema
-    ] or [own]
+    itself = [value for value, ref in inherited.items() if ref and files.resolve(file, ref).node is schema] or [own]
     return Plan(said["propertyName"], inherited | dict.fromkeys(itself), "", default, file)
 
 

@@ -133,11 +133,7 @@ class Facts:
     def is_inherited(self, file: File, schema: Any) -> bool:
         """Return whether a schema has a discriminator that chooses among its children."""
         _, schema = self.files.follow(file, schema)
-        return (
-            isinstance(schema, dict)
-            and "discriminator" in schema
-            and not ("oneOf" in schema or "anyOf" in schema)
-        )
+        return isinstance(schema, dict) and "discriminator" in schema and not ("oneOf" in schema or "anyOf" in schema)
 
     def contains_itself(self, file: File, schema: dict[str, Any]) -> bool:
         """Return whether judging a value by a schema would ask for the same judgement again, without end."""
@@ -156,9 +152,7 @@ class Facts:
                     pending.append(member)
         return False
 
-    def composition(
-        self, file: File, schema: Any, *, every: bool = False
-    ) -> Iterator[tuple[File, dict[str, Any]]]:
+    def composition(self, file: File, schema: Any, *, every: bool = False) -> Iterator[tuple[File, dict[str, Any]]]:
         """Yield a schema and the parts that apply to the same value, always or (`every`) sometimes."""
         seen: set[int] = set()
         pending: list[Place] = [(file, schema)]

@@ -132,9 +132,7 @@ class Files:
 
     def _beside(self, file: File, address: str) -> File:
         if _SCHEME.match(address):
-            text = (
-                "a `$ref` to the network is never fetched; save that document in the folder and name the file"
-            )
+            text = "a `$ref` to the network is never fetched; save that document in the folder and name the file"
             raise Flaw(text, file.name)
         if file.folder is None or self.root is None:
             raise Flaw("a `$ref` to another file, in a document that has no folder", file.name)
@@ -144,10 +142,7 @@ class Files:
             raise Flaw("a `$ref` that leaves the document's folder", file.name)
         name = os.path.relpath(place, root)
         for known in self.all.values():
-            if (
-                known.folder is not None
-                and os.path.realpath(known.folder / FilePath(known.name).name) == place
-            ):
+            if known.folder is not None and os.path.realpath(known.folder / FilePath(known.name).name) == place:
                 return known
         there = self.open(FilePath(place), name)
         there.old = file.old if not _names_version(there.value) else _is_old(there.value)

@@ -66,9 +66,7 @@ class Importer:
             if method.lower() in _METHODS:
                 yield method.lower(), node
             else:
-                self._note(
-                    "method-not-supported", f"{method.upper()[:20]} {path}", self.file, ("paths", path)
-                )
+                self._note("method-not-supported", f"{method.upper()[:20]} {path}", self.file, ("paths", path))
 
     def _operation(self, place: _Place, node: dict[str, Any]) -> None:
         try:
@@ -109,9 +107,7 @@ class Importer:
             lists = ((place.file, place.item.get("parameters")), (place.file, node.get("parameters")))
             names = set(match.parameters(rule.name))
             parameters = tuple(
-                one
-                for one in bodies.parameters(self.schemas, *lists)
-                if one.location != "path" or one.name in names
+                one for one in bodies.parameters(self.schemas, *lists) if one.location != "path" or one.name in names
             )
             return (
                 Contract(

@@ -33,6 +33,9 @@ _CLOSING: Final = frozenset(("additionalProperties", "unevaluatedProperties"))
 _CONDITIONAL: Final = frozenset(("then", "else", "dependentSchemas"))
 _BOUNDS: Final = {"int32": (-(2**31), 2**31 - 1), "int64": (-(2**63), 2**63 - 1)}
 _EXCLUSIVE: Final = {"exclusiveMinimum": "minimum", "exclusiveMaximum": "maximum"}
+_SHAPES: Final[dict[str, type]] = dict.fromkeys((*_LISTS, "prefixItems", "required", "enum"), list) | dict.fromkeys(
+    ("properties", "patternProperties", "dependentSchemas"), dict
+)
 _NOBODY: Final = frozenset[str]()
 
 
@@ -126,9 +129,7 @@ class Schemas:
         self._pending.append(((file, node), view, place, name))
         return f"{base}#{fragment}"
 
-    def schema(
-        self, file: File, schema: Any, view: View, relieved: frozenset[str] = _NOBODY, depth: int = 0
-    ) -> Schema:
+    def schema(self, file: File, schema: Any, view: View, relieved: frozenset[str] = _NOBODY, depth: int = 0) -> Schema:
         """Return one schema converted, without what it refers to.
 
         Arguments:
@@ -146,15 +147,11 @@ class Schemas:
             raise Flaw("a schema is nested too deeply", file.name)
         if "$dynamicRef" in schema or "$recursiveRef" in schema:
             raise Flaw("`$dynamicRef` is not supported; use `$ref`", file.name)
-        if isinstance(schema.get("$ref"), str) and (
-            file.old or _DROPPED.issuperset(schema.keys() - {"$ref"})
-        ):
+        if isinstance(schema.get("$ref"), str) and (file.old or _DROPPED.issuperset(schema.keys() - {"$ref"})):
             return self._referred(file, schema["$ref"], view, relieved, depth)
         return _One(self, file, schema, view, relieved, depth).convert()
 
-    def _referred(
-        self, file: File, reference: str, view: View, relieved: frozenset[str], depth: int
-    ) -> Schema:
+    def _referred(self, file: File, reference: str, view: View, relieved: frozenset[str], depth: int) -> Schema:
         if relieved:
             target = self.files.resolve(file, reference)
             needed = self.facts.required(target.file, target.node) & relieved
@@ -211,7 +208,7 @@ class _One:
         return len(capable) == 1 and not self._is_child_of(*capable[0])
 
     def _is_child_of(self, file: File, member: Any) -> bool:
-        """Return whether a member chooses among its children by a discriminator, and this schema is one of them."""
+        """Return whether a member chooses among its children, and this schema is one of them."""
         there, parent = self.every.files.follow(file, member)
         if not self.facts.is_inherited(there, parent):
             return False
@@ -223,28 +220,30 @@ class _One:
         return self.every.schema(self.file, schema, view, relieved, self.depth + 1)
 
     def _keyword(self, key: str, value: Any) -> None:
+        shape = _SHAPES.get(key)
+        if shape is not None and not isinstance(value, shape):
+            raise Flaw(f"`{key}` is {'a list' if shape is list else 'an object'}", self.file.name)
         result, inside = self.result, self.view.inside()
-        if key == "properties" and isinstance(value, dict):
+        if key == "properties":
             result[key] = {
-                name: False if name in self.hidden else self._below(item, inside)
-                for name, item in value.items()
+                name: False if name in self.hidden else self._below(item, inside) for name, item in value.items()
             }
-        elif key == "required" and isinstance(value, list):
+        elif key == "required":
             result[key] = [name for name in value if not (isinstance(name, str) and name in self.relieved)]
-        elif key in _LISTS and isinstance(value, list):
+        elif key in _LISTS:
             relieved = self.relieved if key == "allOf" else _NOBODY
             result[key] = [self._below(item, self.inner, relieved) for item in value]
         elif key in ("then", "else"):
             result[key] = self._below(value, self.inner)
-        elif key == "dependentSchemas" and isinstance(value, dict):
+        elif key == "dependentSchemas":
             result[key] = {name: self._below(item, self.inner) for name, item in value.items()}
         elif key == "$ref" and isinstance(value, str):
             result.update(self.every.reference(self.file, value, self.inner))
         elif key in _PLAIN:
             result[key] = self._below(value, PLAIN)
-        elif key == "patternProperties" and isinstance(value, dict):
+        elif key == "patternProperties":
             result[key] = {name: self._below(item, inside) for name, item in value.items()}
-        elif key == "prefixItems" and isinstance(value, list):
+        elif key == "prefixItems":
             result[key] = [self._below(item, inside) for item in value]
         elif key in _VALUE:
             result[key] = self._below(value, inside)
@@ -286,8 +285,7 @@ class _One:
         if not self.view.whole:
             return self.result
         choose: list[tuple[str, Any]] = [
-            (value, self.every.reference(plan.file, reference, self.view))
-            for value, reference in plan.references()
+            (value, self.every.reference(plan.file, reference, self.view)) for value, reference in plan.references()
         ]
         choose.extend((value, self.result) for value, reference in plan.values.items() if reference is None)
         default = self.result if plan.default else None
