@@ -56,15 +56,30 @@ class Exchange:
         first: a message that was received already, or None.
     """
 
-    __slots__ = (
-        "_answered", "_app", "_cap", "_complete", "_first", "_got", "_held", "_judge", "_over", "_pieces", "_receive",
-        "_replay", "_scope", "_send", "_size", "code", "engine", "permit", "request", "sent", "status", "watch",
-    )  # fmt: skip
+    permit: Permit | None = None
+    status = 0
+    sent = 0  # bytes of body
+    code = ""
+    _answered = False  # the head of the answer was sent
+    _over = False  # watch was told; nothing more is sent
+    _replay: bytes | None = None  # the body, read already
+    _got = 0  # bytes of body that the application received
+    _cap = 0
+    _held: Message | None = None  # the head of an answer that is being checked
+    _judge = 0
+    _size = 0
 
     def __init__(
-        self, app: App, engine: Engine, watch: Watch, request: Request, scope: Scope, receive: Receive, send: Send,
+        self,
+        app: App,
+        engine: Engine,
+        watch: Watch,
+        request: Request,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
         first: Message | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._app = app
         self.engine = engine
         self.watch = watch
@@ -73,20 +88,7 @@ class Exchange:
         self._receive = receive
         self._send = send
         self._first = first
-        self.permit: Permit | None = None
-        self.status = 0
-        self.sent = 0  # bytes of body
-        self.code = ""
-        self._answered = False  # the head of the answer was sent
-        self._complete = False  # the application has said all of its answer
-        self._over = False  # watch was told; nothing more is sent
-        self._replay: bytes | None = None
-        self._got = 0
-        self._cap = 0
-        self._held: Message | None = None
-        self._judge = 0
         self._pieces: list[bytes] = []
-        self._size = 0
 
     async def run(self) -> None:
         """Judge, and let the application answer."""

@@ -6,6 +6,7 @@ its router cannot read them in another way.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 from ipaddress import ip_address
 from typing import Any, Final
@@ -15,7 +16,7 @@ from sixfold.decision import Refusal, Rule
 from sixfold.engine import Engine
 from sixfold.flow import Permit
 from sixfold.layers.gateway.hygiene import METHOD_OVERRIDES, is_ours
-from sixfold.request import FORWARDING, Fields, Pair, Peer, Request
+from sixfold.request import FORWARDING, Canonicaliser, Fields, Pair, Peer, Request
 
 Scope = dict[str, Any]
 _SAFE: Final = "/-._~!$&'()*+,=:@"
@@ -25,6 +26,7 @@ _FRAMING: Final = frozenset(
     (b"content-length", b"transfer-encoding", b"content-md5", b"digest", b"content-digest", b"repr-digest")
 )
 _RULE: Final = Rule("gateway")
+_SECTIONS: Final = 256  # header sections kept; a section is as large as the server lets it be
 
 
 @lru_cache(maxsize=1024)
@@ -69,18 +71,39 @@ def read_request(scope: Scope, engine: Engine, peer: Peer, now: int, undeclared:
         undeclared: the body's length where nothing declares it; None for unknown.
     """
     canonicaliser = engine.canonicaliser
-    fields = canonicaliser.fields([(name.lower(), value) for name, value in scope["headers"]])
-    if type(fields) is Refusal:
+    fields = read_fields(scope["headers"], canonicaliser)
+    if isinstance(fields, Refusal):
         return fields
-    length = _length(fields, undeclared)  # type: ignore[arg-type]
-    if type(length) is Refusal:
+    length = _length(fields, undeclared)
+    if isinstance(length, Refusal):
         return length
     target = _raw_path(scope)
     query = scope.get("query_string", b"")
     if query:
         target = target + b"?" + query
     method = scope["method"] if scope["type"] == "http" else "GET"
-    return canonicaliser.request(method.encode("latin-1"), target, fields, peer, now, length)  # type: ignore[arg-type]
+    return canonicaliser.request(method.encode("latin-1"), target, fields, peer, now, length)
+
+
+_known: dict[tuple[Any, ...], tuple[Canonicaliser, Fields]] = {}
+
+
+def read_fields(headers: Iterable[Any], canonicaliser: Canonicaliser) -> Fields | Refusal:
+    """Return a header section, cleaned. Clients repeat theirs, so those seen last are kept with all that was derived."""
+    key = tuple(headers)
+    try:
+        known = _known.get(key)
+    except TypeError:  # a server that hands over lists
+        key = tuple((name, value) for name, value in key)
+        known = _known.get(key)
+    if known is not None and known[0] is canonicaliser:
+        return known[1]
+    fields = canonicaliser.fields([(name.lower(), value) for name, value in key])
+    if isinstance(fields, Fields):
+        if len(_known) >= _SECTIONS:
+            _known.clear()
+        _known[key] = (canonicaliser, fields)
+    return fields
 
 
 def _length(fields: Fields, undeclared: int | None) -> int | Refusal | None:
@@ -148,7 +171,6 @@ def _told_scheme(kind: str, scheme: str) -> str:
     return scheme
 
 
-@lru_cache(maxsize=4096)
 def _passes(name: bytes) -> bool:
     """Return whether a header may reach the application: identity and forwarding headers never do (HDR-05, HDR-07)."""
     return name not in _NEVER_INWARD and not is_ours(name)
@@ -156,7 +178,11 @@ def _passes(name: bytes) -> bool:
 
 def _headers(permit: Permit) -> list[Pair]:
     request = permit.request
-    headers = [pair for pair in request.fields.pairs if _passes(pair[0])]
+    fields = request.fields
+    passing = fields.memo.get("inward")
+    if passing is None:
+        passing = fields.memo["inward"] = tuple(pair for pair in fields.pairs if _passes(pair[0]))
+    headers: list[Pair] = list(passing)
     edits = permit.door.request_edits
     if edits is not None:
         headers = edits.apply(headers, request, permit.identity)
