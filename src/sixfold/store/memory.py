@@ -10,12 +10,15 @@ from typing import Any, Final
 from sixfold.layers.rate_limiting.store import Charge, Meter, Outcome
 
 
+_STEPS: Final = 16
+
+
 class MemoryStore:
     """Implements rate limiting's `LimitStore` for one process; answers at once.
 
     Arguments:
         max_keys: buckets kept at most. A bucket that says no more than a new one would is always forgotten
-            first; if all of them still count, the one that would be idle soonest.
+            first; if all of them still count, about the one that would be idle soonest.
 
     Cost: O(1) per charge, O(log n) for a bucket that is new. Places held by running requests stand beside
     that bound: there are as many as requests are open.
@@ -54,7 +57,7 @@ class MemoryStore:
             if known:
                 states.update(fresh)
             else:
-                self._keep(charges, fresh)
+                self._keep(charges, fresh, now)
             return outcomes
 
     def peek(self, charges: Sequence[Charge], now: int) -> Sequence[Outcome]:
@@ -89,7 +92,7 @@ class MemoryStore:
             outcomes.append(outcome if outcome[0] else meter.charge(self._states.get(key), now, 0)[1])
         return outcomes
 
-    def _keep(self, charges: Sequence[Charge], fresh: dict[str, Any]) -> None:
+    def _keep(self, charges: Sequence[Charge], fresh: dict[str, Any], now: int) -> None:
         """Commit the states of a request, of which at least one is of a new bucket."""
         for key, meter, _, _ in charges:
             state = fresh[key]
@@ -97,7 +100,7 @@ class MemoryStore:
                 until = meter.until(state)
                 if until is not None:
                     if len(self._idle) >= self._max_keys:
-                        self._evict()
+                        self._evict(now)
                     heappush(self._idle, (until, key, meter))
             self._states[key] = state
 
@@ -111,12 +114,19 @@ class MemoryStore:
             heappop(self._idle)
             del self._states[key]
 
-    def _evict(self) -> None:
+    def _evict(self, now: int) -> None:
+        """Forget one bucket: an idle one if there is any, else nearly the one that would be idle soonest.
+
+        Once the top of the heap lies in the future, no bucket is idle, and a few steps towards the soonest do;
+        all of them could take as many steps as there are buckets.
+        """
+        steps = _STEPS
         while True:
             seen, key, meter = self._idle[0]
             until = meter.until(self._states[key])
-            if until is None or until <= seen:
+            if until is None or until <= seen or (seen > now and steps <= 0):
                 heappop(self._idle)
                 del self._states[key]
                 return
             heapreplace(self._idle, (until, key, meter))
+            steps -= 1
