@@ -142,6 +142,7 @@ def test_what_the_metadata_says(world: Any) -> None:
         "api.example",
         "https://",
         "https://u@api.example",
+        "https://[x",
         "https://api.example?x",
         "https://api.example#x",
         "https://api.example/ü",

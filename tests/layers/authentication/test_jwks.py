@@ -306,7 +306,8 @@ def test_a_certificate_of_somebody_else(world: Any, tls: Tls) -> None:
     [
         "http://issuer.example/jwks", "http://127.0.0.1:1/jwks", "http://localhost/jwks", "file:///etc/passwd",
         "FILE:///etc/passwd", "ftp://issuer.example/jwks", "data:application/json,{}", "https:///jwks",
-        "https:jwks", "https://user:password@issuer.example/jwks", "gopher://x", "HTTP://issuer.example", "jar:file:x",
+        "https:jwks", "https://user:password@issuer.example/jwks", "gopher://x", "HTTP://issuer.example", "jar:file:x", "https://[x/jwks", "https://127.0.0.1:99999/jwks",
+        "https://issuer.example:0/", "https://a b.example/", "https://a\x7f.example/", "https://ü.example/",
     ],
 )  # fmt: skip
 def test_sources_that_are_not_https(world: Any, url: str) -> None:
@@ -405,6 +406,24 @@ def test_a_fetch_of_another_loop(world: Any, tls: Tls) -> None:
         finally:
             finish.set()
         other.result()
+
+
+def test_a_url_that_cannot_be_asked(world: Any, tls: Tls) -> None:
+    """JWKS-01: a URL that no client can ask is an issuer that cannot be reached, not a bug."""
+
+    async def test() -> None:
+        rings, _, layer = rings_for(world, "https://999.1.1.1/jwks", tls)
+        refusal = await decide(world, layer, rings, world.request(world.token()))
+        assert (refusal.code, "cannot be reached" in refusal.reason) == ("keys-unavailable", True)
+
+    run(test())
+
+
+def test_a_secret_is_not_shown(world: Any) -> None:
+    """RS-25: where a ring comes from can be printed without its secret."""
+    policy = world.policy({"issuers": [{"issuer": world.issuer, "secret": "0123456789abcdef" * 3}]})
+    (ring,) = KeyRings.for_policy(policy)
+    assert "0123" not in repr((ring, ring.source, ring.keys))
 
 
 def test_unusable_keys_are_skipped_and_told(world: Any) -> None:

@@ -80,7 +80,10 @@ def _is_scope(name: str) -> bool:
 
 def check_resource(resource: str) -> str:
     """Return what is wrong with a resource identifier (RFC 9728 section 1.2), or ""."""
-    url = urlsplit(resource)
+    try:
+        url = urlsplit(resource)
+    except ValueError:
+        return "a resource is a URL"
     if url.scheme != "https" and not (url.scheme == "http" and url.hostname in _LOOPBACK):
         return "a resource is an https URL (http on loopback only)"
     if not url.hostname or "@" in url.netloc or url.query or url.fragment or "?" in resource or "#" in resource:
@@ -101,11 +104,9 @@ def _metadata_path(path: str) -> str:
 
 
 def resource_metadata(policy: Policy) -> tuple[str, bytes] | None:
-    """Return path and JSON of the protected resource metadata (RFC 9728 section 2), or None without a
-    `resource`.
+    """Return path and JSON of the protected resource metadata (RFC 9728 section 2), or None without a `resource`.
 
-    `resource` is the configured text, character by character: clients compare it with the URL they asked
-    (PRM-01).
+    `resource` is the configured text, character by character: clients compare it with the URL they asked (PRM-01).
     """
     authentication = policy.document.authentication
     if authentication.resource is None:

@@ -124,8 +124,7 @@ def read_object(raw: bytes, where: str) -> dict[str, Any]:
     if raw.count(b"{") + raw.count(b"[") > _MAX_DEPTH and _too_deep(value):
         raise Malformed(f"the {where} is nested deeper than {_MAX_DEPTH}")
     # orjson keeps the last of two equal members. A text that comes out byte for byte as it went in cannot
-    # have held two; the others (blanks, escapes, unusual numbers) are read again by the parser that shows
-    # each pair.
+    # have held two; the others (blanks, escapes, unusual numbers) are read again by the parser that shows each pair.
     if orjson.dumps(value) != raw:
         value = json.loads(raw, object_pairs_hook=lambda pairs: _members(pairs, where))
     return cast("dict[str, Any]", value)

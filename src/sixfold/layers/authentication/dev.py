@@ -1,5 +1,4 @@
-"""Developer keys: one ES256 key per user, kept between runs, so that a token on the screen works tomorrow as
-well.
+"""Developer keys: one ES256 key per user, kept between runs, so that a token on the screen works tomorrow as well.
 
 For loopback only; a face that serves other addresses refuses `issuer = "dev"`.
 """

@@ -64,7 +64,7 @@ async def get(url: str, context: ssl.SSLContext) -> bytes:
             return bytes(body)
     except TimeoutError:
         raise Failed(f"the issuer did not answer within {MAX_TIME:g} s") from None
-    except httpx2.HTTPError as problem:
+    except (httpx2.HTTPError, httpx2.InvalidURL) as problem:
         raise Failed(f"the issuer cannot be reached ({type(problem).__name__})") from None
 
 

@@ -1,8 +1,7 @@
 """Verification keys: a JSON Web Key (RFC 7517, RFC 7518 section 6, RFC 8037), compiled to what it may verify.
 
 A key fits an algorithm if, and only if, `Key.verifiers` holds that algorithm: `kty`, `crv`, `use`, `key_ops`,
-`alg` and strength were all decided when the key was loaded (RS-02, RS-13), so nothing is left to get wrong
-per token.
+`alg` and strength were all decided when the key was loaded (RS-02, RS-13), so nothing is left to get wrong per token.
 """
 
 from __future__ import annotations

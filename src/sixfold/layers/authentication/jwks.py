@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import ssl
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -61,6 +62,9 @@ class Source(NamedTuple):
     secret: str | None = None
     refresh: int = 0
     max_stale: int = 0
+
+    def __repr__(self) -> str:
+        return f"Source({self.issuer!r})"  # a secret must not get into a log by way of a traceback
 
 
 class KeyRing:
@@ -193,8 +197,7 @@ def parse(document: bytes) -> tuple[tuple[Key, ...], frozenset[bytes], tuple[str
 
 
 class KeyRings:
-    """The rings of all issuers of a policy. A reload makes new ones that share every ring whose source is
-    unchanged.
+    """The rings of all issuers of a policy. A reload makes new ones that share every ring whose source is unchanged.
 
     Arguments:
         rings: by issuer.
@@ -233,8 +236,7 @@ class KeyRings:
         return cls({}, allow_http=allow_http, context=context).adopt(policy, dev=dev)
 
     def adopt(self, policy: Policy, *, dev: DevKeys | None = None) -> KeyRings:
-        """Return the rings of another policy, sharing those whose source is the same. `self` goes on
-        unchanged.
+        """Return the rings of another policy, sharing those whose source is the same. `self` goes on unchanged.
 
         Raises:
             RuleError: see `for_policy`.
@@ -258,8 +260,7 @@ class KeyRings:
         return iter(self._rings.values())
 
     def due(self, now: int) -> list[str]:
-        """Return the issuers to refresh now; a face's ticker calls this every few seconds, and first at
-        start.
+        """Return the issuers to refresh now; a face's ticker calls this every few seconds, and first at start.
 
         Arguments:
             now: microseconds since the epoch.
@@ -312,15 +313,23 @@ def _source(policy: Policy, number: int, issuer: Issuer, *, allow_http: bool) ->
     refresh, stale = int(issuer.refresh * _SECOND), int(issuer.max_stale * _SECOND)
     if ":" not in issuer.jwks:
         return Source(name, file=os.path.join(policy.folder, issuer.jwks), refresh=refresh, max_stale=stale)
-    url = urlsplit(issuer.jwks)
-    secure = url.scheme == "https" or (allow_http and url.scheme == "http" and fetch.is_loopback(url.hostname))
-    if not secure or not url.hostname or "@" in url.netloc:
+    if not _is_fetchable(issuer.jwks, allow_http=allow_http):
         raise RuleError(
             policy.rule(f"authentication.issuers.{number}.jwks"),
             "keys come over https, without a user name in the URL, or from a file",
             "write the `jwks_uri` of the issuer's discovery document, or a path",
         )
     return Source(name, url=issuer.jwks, refresh=refresh, max_stale=stale)
+
+
+def _is_fetchable(text: str, *, allow_http: bool) -> bool:
+    try:
+        url = urlsplit(text)
+        plain = re.fullmatch(r"[!-~]+", text) is not None and url.port != 0
+    except ValueError:  # brackets that do not match, a port beyond 65535
+        return False
+    secure = url.scheme == "https" or (allow_http and url.scheme == "http" and fetch.is_loopback(url.hostname))
+    return plain and secure and bool(url.hostname) and "@" not in url.netloc
 
 
 def _ring(policy: Policy, number: int, source: Source) -> KeyRing:

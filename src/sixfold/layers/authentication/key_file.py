@@ -146,8 +146,7 @@ class ApiKeyStore:
         """Return identity and name of a key, or None. Whether it has expired is for the caller to see."""
         found = fingerprint(key)
         held = self._held.get(found)
-        # The look-up is by hash, so its time tells nothing about a key; the comparison keeps the rule all the
-        # same.
+        # The look-up is by hash, so its time tells nothing about a key; the comparison keeps the rule all the same.
         if held is None or not hmac.compare_digest(held[0], found):
             return None
         return held[1], held[2]

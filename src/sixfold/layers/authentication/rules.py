@@ -42,8 +42,7 @@ class IssuerRules:
         algorithms: allow-list (RS-01).
         typ: media types in lower case without `application/`; "jwt" stands for an absent `typ` as well.
         audience: a token must be for one of these (RS-08).
-        client_as_audience: `client_id` stands in for a missing `aud` (Amazon Cognito's access tokens have
-            none).
+        client_as_audience: `client_id` stands in for a missing `aud` (Amazon Cognito's access tokens have none).
         identity: claims, issuer, expiry in microseconds to Identity; raises `BadClaim`.
         rules: where each key stands: "issuer", "algorithms", "typ", "audience", "claims", "jwks".
     """
@@ -78,8 +77,7 @@ def compile_issuers(policy: Policy) -> dict[str, IssuerRules]:
     """Compile the issuers of a policy.
 
     Raises:
-        RuleError: no audience at all, an algorithm that does not fit the kind of key, an issuer that stands
-            twice.
+        RuleError: no audience at all, an algorithm that does not fit the kind of key, an issuer that stands twice.
     """
     table = policy.document.authentication
     common = _names(table.audience)
