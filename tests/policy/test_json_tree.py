@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sixfold.policy import json_tree
@@ -19,6 +19,7 @@ TREES = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(TREES, st.sampled_from([None, 0, 2]), st.integers(0, 4))
 def test_reads_the_same_value_as_the_standard_library(value: Any, indent: int | None, depth: int) -> None:
     text = json.dumps(value, indent=indent)
@@ -59,6 +60,7 @@ def test_what_is_not_json_is_refused_with_its_line(text: str, line: int) -> None
     assert caught.value.line == line
 
 
+@settings(deadline=None)
 @given(st.text('{}[]",:ab1 \n', max_size=30))
 def test_damage_is_refused_or_read_as_the_standard_library_does(text: str) -> None:
     try:

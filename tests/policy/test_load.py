@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sixfold.policy import Loaded, PolicyError, load, load_text
@@ -117,6 +117,7 @@ def test_all_errors_are_told_at_once() -> None:
     ]
 
 
+@settings(deadline=None)
 @given(
     st.recursive(
         st.integers(0, 9) | st.booleans() | st.just(SECRET) | st.floats(allow_nan=False),

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sixfold.policy import PolicyError, compile_policy, load_text
@@ -431,6 +431,7 @@ def _damaged(value: Any, path: tuple[Any, ...], broken: Any) -> Any:
     return copy
 
 
+@settings(deadline=None)
 @given(st.sampled_from(_places(SOUND)), BROKEN, st.sampled_from(["3.0.3", "3.1.0"]))
 def test_a_damaged_document_is_refused_or_compiled(place: tuple[Any, ...], broken: Any, version: str) -> None:
     """API7, M14: whatever an upstream serves, loading ends in a policy or in a PolicyError."""

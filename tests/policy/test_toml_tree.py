@@ -6,7 +6,7 @@ import tomllib
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sixfold.policy import toml_tree
@@ -168,6 +168,7 @@ def _paths(value: Any, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], None
     return found
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_every_key_has_the_line_it_stands_on(data: st.DataObject) -> None:
     """CFG-05: the scanner finds exactly the keys that `tomllib` finds, each on a line that holds it."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sixfold.policy import yaml_tree
@@ -112,6 +112,7 @@ TREES = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(TREES)
 def test_reads_what_another_tool_wrote(value: Any) -> None:
     # PyYAML writes for YAML 1.1; quoting all text leaves no room for a difference.
