@@ -53,8 +53,22 @@ class Identity:
         self.expires = expires
         self.key = f"{issuer}\x1f{subject}" if scheme else ""
         # What layers derive once per credential (permissions, limit keys, signed header), by layer.
-        # Dropped with the Identity; a policy reload starts with an empty token cache, so it is never stale.
+        # Dropped with the Identity. A credential gets a new one for each policy, so nothing here outlives its policy.
         self.memo: dict[str, Any] = {}
+
+    def renewed(self) -> Identity:
+        """Return the same caller with nothing derived yet, for a policy that may derive something else."""
+        return Identity(
+            self.subject,
+            issuer=self.issuer,
+            client_id=self.client_id,
+            scopes=self.scopes,
+            roles=self.roles,
+            tenant=self.tenant,
+            claims=self.claims,
+            scheme=self.scheme,
+            expires=self.expires,
+        )
 
     @property
     def auth_time(self) -> int | None:

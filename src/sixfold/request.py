@@ -284,6 +284,8 @@ def trust(proxies: Literal["private"] | int | list[str]) -> Trust | int:
     """
     if isinstance(proxies, int):
         return proxies
+    if not proxies:
+        return 0
     networks = [ip_network(text, strict=False) for text in (_PRIVATE if proxies == "private" else proxies)]
     return lambda address: _within(address, networks)
 

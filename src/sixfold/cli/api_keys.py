@@ -31,6 +31,7 @@ def _table(config: Path | None) -> tuple[ApiKeys, Path]:
 @app.command
 def add(
     owner: str,
+    /,
     *,
     name: str = "",
     scope: list[str] | None = None,
@@ -113,7 +114,7 @@ def list_(*, json: bool = False, config: Path | None = None) -> int:
 
 
 @app.command
-def revoke(identifier: str, *, config: Path | None = None) -> int:
+def revoke(identifier: str, /, *, config: Path | None = None) -> int:
     """Take a key away; running servers refuse it within a second.
 
     Parameters

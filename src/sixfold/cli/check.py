@@ -22,6 +22,7 @@ def check(*, config: Path | None = None, strict: bool = False, json: bool = Fals
         For programs.
     """
     from sixfold.engine import Engine
+    from sixfold.layers.authorization import unneeded_grants
     from sixfold.policy import PolicyError, Problem
     from sixfold.policy import expect as expectations
     from sixfold.proxy.worker import make_state
@@ -32,9 +33,10 @@ def check(*, config: Path | None = None, strict: bool = False, json: bool = Fals
         state = make_state(policy, state_folder(), None)
     except ValueError as problem:
         raise PolicyError(Problem(str(problem))) from problem
-    Engine(policy, state)
+    engine = Engine(policy, state)
+    findings = (*policy.findings, *engine.validation.findings, *unneeded_grants(policy))
     outcomes = expectations.run(policy.document.expect, Rehearsal(policy, state).judge)
-    warnings = [finding for finding in policy.findings if finding.severity == "warning"]
+    warnings = [finding for finding in findings if finding.severity == "warning"]
     failed = [outcome for outcome in outcomes if not outcome.met]
     ruled = sum(operation.access != "default" for operation in policy.operations)
     closed = len(policy.operations) - ruled if policy.document.authorization.default == "deny" else 0
@@ -50,7 +52,7 @@ def check(*, config: Path | None = None, strict: bool = False, json: bool = Fals
                 "findings": [
                     {"severity": one.severity, "code": one.code, "file": one.rule.file, "line": one.rule.line,
                      "rule": one.rule.name, "text": one.text, "remedy": one.remedy}
-                    for one in policy.findings
+                    for one in findings
                 ],
                 "expectations": [
                     {"line": policy.rule(f"expect.{one.index}").line, "met": one.met, "text": str(one)}
@@ -59,7 +61,7 @@ def check(*, config: Path | None = None, strict: bool = False, json: bool = Fals
             }
         )  # fmt: skip
         return code
-    for finding in policy.findings:
+    for finding in findings:
         label = paint("warn", "yellow") if finding.severity == "warning" else "note"
         show(f"{label}  {finding.rule}: {finding.text}{f' -> {finding.remedy}' if finding.remedy else ''}")
     for outcome in failed:

@@ -17,6 +17,7 @@ _ID = re.compile(r"(?:d-)?[0-9A-Z]{2,8}", re.IGNORECASE)
 
 def explain(
     what: str,
+    /,
     *,
     config: Path | None = None,
     as_: list[str] | None = None,

@@ -25,6 +25,7 @@ NAME = "(protect)"
 
 def protect(
     url: str,
+    /,
     *,
     listen: str = "127.0.0.1:8400",
     admin: str = "127.0.0.1:8401",

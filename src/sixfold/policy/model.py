@@ -74,6 +74,7 @@ class Operation:
         require: alternatives, each a set of names that must all be granted; `@name` is a role.
         when: conditions that must all hold, as written.
         limits: of this route only.
+        limit_rule: where they stand; None if that is where access is decided.
         modes: layers whose mode differs on this route; a layer's effective mode is the *weaker* of the two.
         contract: None if no OpenAPI document describes the operation.
         rule: where access is decided (file, line).
@@ -90,6 +91,7 @@ class Operation:
     require: tuple[frozenset[str], ...] = ()
     when: tuple[str, ...] = ()
     limits: tuple[Limit, ...] = ()
+    limit_rule: Rule | None = None
     cost: int = 1
     modes: Mapping[LayerName, Mode] = field(default_factory=dict)
     contract: Contract | None = None

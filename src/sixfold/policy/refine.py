@@ -32,7 +32,7 @@ def refine(operation: Operation, route: Route, rule: Rule) -> Operation:
     elif "when" in said:
         changes.update(when=tuple(route.when), rule=rule)
     if route.limit is not None:
-        changes["limits"] = limits_of(route.limit)
+        changes.update(limits=limits_of(route.limit), limit_rule=rule)
     if route.mode is not None:
         changes["modes"] = {**operation.modes, **modes_of(route.mode)}
     if route.content_types is not None:

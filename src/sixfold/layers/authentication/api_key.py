@@ -136,6 +136,7 @@ class ApiKeys:
         if identity.expires and request.now >= identity.expires:
             reason = f"the key `{name}` expired {span(request.now - identity.expires)} ago"
             raise self._invalid("api-key-expired", reason, "`sixfold api-keys add` makes a new one")
+        identity = identity.renewed()  # what layers derive from it belongs to this policy
         self._cache.put(key, identity, identity.expires or self._store.usable_until, self._store)
         return identity
 

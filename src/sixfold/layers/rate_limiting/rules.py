@@ -122,7 +122,7 @@ class _Compiler:
         scope = f"{operation.method} {operation.path}"
         found: list[Bound] = []
         for limit in operation.limits:
-            found += self.read(limit, scope, "route", operation.rule)
+            found += self.read(limit, scope, "route", operation.limit_rule or operation.rule)
         check_twice(found)
         check_cost(found, operation)
         return tuple(found)
