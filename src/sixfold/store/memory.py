@@ -9,7 +9,6 @@ from typing import Any, Final
 
 from sixfold.layers.rate_limiting.store import Charge, Meter, Outcome
 
-
 _STEPS: Final = 16
 
 

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
+import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import orjson
@@ -393,6 +394,16 @@ def test_a_far_store_needs_a_near_one(bench: Bench) -> None:
 # ---------------------------------------------------------------------- threads
 
 
+@pytest.fixture
+def eager_threads() -> Iterator[None]:
+    """Let threads take turns as often as they can, so that a step that is not atomic is found out."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(interval)
+
+
+@pytest.mark.usefixtures("eager_threads")
 def test_concurrent_callers_get_exactly_the_limit(bench: Bench) -> None:
     """UX-14: one atomic step per decision, so racing callers get no more than queued ones."""
     b = bench({"default": "500/hour"})
