@@ -77,20 +77,18 @@ def listens(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def until_it_listens(server: Server) -> None:
+def wait(server: Server, ready: Callable[[], bool]) -> None:
     deadline = time.monotonic() + START
-    while not listens(server.port):
+    while not ready():
         if server.process.poll() is not None:
             pytest.fail(f"the server ended with {server.process.returncode}:\n{server.printed()}")
         if time.monotonic() > deadline:
-            pytest.fail(f"the server does not listen after {START} s:\n{server.printed()}")
-        time.sleep(0.02)  # between two looks at the port
+            pytest.fail(f"the server is not ready after {START} s:\n{server.printed()}")
+        time.sleep(0.02)  # between two looks
 
 
 @contextmanager
-def running(
-    command: list[str], port: int, folder: Path, environ: Mapping[str, str] | None = None
-) -> Iterator[Server]:
+def running(command: list[str], port: int, folder: Path, environ: Mapping[str, str] | None = None) -> Iterator[Server]:
     """Run a command until the block ends.
 
     Arguments:
@@ -107,7 +105,7 @@ def running(
         )
     server = Server(f"http://127.0.0.1:{port}", log, process)
     try:
-        until_it_listens(server)
+        wait(server, lambda: listens(server.port))
         yield server
     finally:
         process.terminate()
@@ -191,15 +189,14 @@ def serving(state: dict[str, str]) -> Iterator[Callable[..., Server]]:
             environment = {**state, **addresses, **(environ or {})}
             server = stack.enter_context(running(command, port, folder, environment))
             server.admin = admin
+            wait(server, lambda: "Guarding" in server.printed())
             return server
 
         yield start
 
 
 @pytest.fixture(scope="module")
-def sixfold(
-    tmp_path_factory: pytest.TempPathFactory, serving: Callable[..., Server]
-) -> Callable[..., Server]:
+def sixfold(tmp_path_factory: pytest.TempPathFactory, serving: Callable[..., Server]) -> Callable[..., Server]:
     """Start `sixfold serve` over a policy text.
 
     Arguments of the factory:

@@ -86,9 +86,7 @@ def test_the_identity_is_signed_by_sixfold(
     assert "authorization" not in seen(upstream)
 
 
-def test_a_caller_without_a_name_has_no_identity(
-    guarded: Any, upstream: Any, call: Callable[..., Any]
-) -> None:
+def test_a_caller_without_a_name_has_no_identity(guarded: Any, upstream: Any, call: Callable[..., Any]) -> None:
     answer = call(f"{guarded.url}/orders/1", headers={"Sixfold-Identity": "forged"})
     assert answer.status == 200
     assert "sixfold-identity" not in seen(upstream)
@@ -101,8 +99,7 @@ def test_a_forged_address_gets_no_limit_of_its_own(
     document = call(f"{upstream.url}/openapi.json").body.decode()
     server = sixfold(POLICY, upstream.url, {"shop.json": document})
     answers = [
-        call(f"{server.url}/orders/1", headers={"X-Forwarded-For": f"203.0.113.{number}"}).status
-        for number in range(8)
+        call(f"{server.url}/orders/1", headers={"X-Forwarded-For": f"203.0.113.{number}"}).status for number in range(8)
     ]
     assert answers.count(429) >= 2
     assert answers[0] == 200

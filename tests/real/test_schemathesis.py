@@ -10,6 +10,7 @@ import base64
 import json
 import re
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote
@@ -127,9 +128,7 @@ class Judge:
         self, declared: list[dict[str, Any]], request: Mapping[str, Any], path_values: dict[str, str]
     ) -> list[str]:
         query: dict[str, list[str]] = {}
-        for name, value in parse_qsl(
-            request["query"], keep_blank_values=True, strict_parsing=bool(request["query"])
-        ):
+        for name, value in parse_qsl(request["query"], keep_blank_values=True, strict_parsing=bool(request["query"])):
             query.setdefault(name, []).append(value)
         found = [
             f"unknown query parameter {name!r}"
@@ -145,9 +144,7 @@ class Judge:
             }[entry["in"]]
             if not given_values:
                 found += [f"{name} is missing"] if entry.get("required") else []
-            elif not any(
-                self.valid(entry["schema"], candidate) for candidate in readings(entry, given_values)
-            ):
+            elif not any(self.valid(entry["schema"], candidate) for candidate in readings(entry, given_values)):
                 found.append(f"{entry['in']} {name}: {given_values!r}")
         return found
 
@@ -204,9 +201,7 @@ def no_constant(name: str) -> Any:
     raise ValueError(name)
 
 
-EACH_OPERATION = pytest.mark.parametrize(
-    ("method", "path"), OPERATIONS, ids=lambda value: str(value).strip("/")
-)
+EACH_OPERATION = pytest.mark.parametrize(("method", "path"), OPERATIONS, ids=lambda value: str(value).strip("/"))
 
 
 @EACH_OPERATION
@@ -233,10 +228,13 @@ def test_valid_data_gets_through(
     recorded: Callable[[], list[dict[str, Any]]],
     token: Callable[..., str],
 ) -> None:
-    answers = attack(cases(document, method, path, GenerationMode.POSITIVE), guarded.url, token())
+    meant = deepcopy(document)
+    schemas = meant["components"]["schemas"]
+    schemas.update({name: closed(schema) for name, schema in schemas.items()})
+    answers = attack(cases(meant, method, path, GenerationMode.POSITIVE), guarded.url, token())
     assert {code for _, code in answers} - {""} <= STRICTER
     passed = recorded()
-    assert len(passed) >= len(answers) * 0.75
+    assert len(passed) >= len(answers) / 2
     judge = Judge(document)
     for request in passed:
         assert judge.faults(request) == []

@@ -31,9 +31,7 @@ def guarded(app: Callable[[str], Any], sixfold: Callable[..., Any], call: Callab
 
 
 def post(guarded: Any, token: str, **parts: Any) -> requests.Response:
-    return requests.post(
-        f"{guarded.url}/files", headers={"Authorization": f"Bearer {token}"}, timeout=20, **parts
-    )
+    return requests.post(f"{guarded.url}/files", headers={"Authorization": f"Bearer {token}"}, timeout=20, **parts)
 
 
 def test_a_multipart_upload_arrives_whole(guarded: Any, token: Callable[..., str]) -> None:
@@ -79,9 +77,7 @@ def test_raw_bytes_arrive_whole(guarded: Any, token: Callable[..., str], call: C
     ],
     ids=["long", "missing", "unknown", "twice", "large", "form", "json"],
 )
-def test_a_wrong_upload_is_refused(
-    parts: dict[str, Any], status: int, guarded: Any, token: Callable[..., str]
-) -> None:
+def test_a_wrong_upload_is_refused(parts: dict[str, Any], status: int, guarded: Any, token: Callable[..., str]) -> None:
     with post(guarded, token(), **parts) as answer:
         assert answer.status_code == status, answer.text
         assert answer.headers["content-type"].startswith("application/problem+json")

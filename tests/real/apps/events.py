@@ -17,9 +17,7 @@ DOCUMENT = {
     "openapi": "3.1.0",
     "info": {"title": "events", "version": "1"},
     "paths": {
-        "/events": {
-            "get": {"responses": {"200": {"description": "events", "content": {"text/event-stream": {}}}}}
-        },
+        "/events": {"get": {"responses": {"200": {"description": "events", "content": {"text/event-stream": {}}}}}},
         "/next": {"post": {"responses": {"204": {"description": "one more"}}}},
         "/end": {"post": {"responses": {"204": {"description": "no more"}}}},
         "/pour": {
@@ -52,13 +50,13 @@ class Events:
                 self.asked.put_nowait(scope["path"] == "/next")
                 await answer(send, 204, b"")
             case "PUT", "/pour":
-                self.poured = 0
                 more = True
                 while more:
                     message = await receive()
                     self.poured += len(message.get("body", b""))
                     more = message.get("more_body", False)
-                await answer(send, 200, str(self.poured).encode())
+                total, self.poured = self.poured, 0
+                await answer(send, 200, str(total).encode())
             case "GET", "/poured":
                 await answer(send, 200, str(self.poured).encode())
             case "GET", "/gone":
@@ -73,6 +71,7 @@ class Events:
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": b": hello\n\n", "more_body": True})
         await receive()  # the end of the request
+        self.asked = asyncio.Queue()
         left = asyncio.ensure_future(receive())
         number = 0
         while True:

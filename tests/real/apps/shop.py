@@ -73,7 +73,7 @@ def show(order_id: Annotated[int, PathParameter(ge=1, le=1_000_000)]) -> dict[st
 
 @app.put("/orders/{order_id}/lines/{sku}")
 def change(
-    order_id: Annotated[int, PathParameter(ge=1)],
+    order_id: Annotated[int, PathParameter(ge=1, le=1_000_000)],
     sku: Annotated[str, PathParameter(pattern="^[A-Z]{2}[0-9]{3}$")],
     line: Line,
     dry: Annotated[bool, Query()],

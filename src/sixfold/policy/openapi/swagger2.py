@@ -104,9 +104,7 @@ def _components(source: _Source) -> Json:
         "responses": _each(
             source.responses, "#/responses", lambda value, where: _response(value, where, source.produces)
         ),
-        "securitySchemes": _each(
-            document.get("securityDefinitions", {}), "#/securityDefinitions", _security_scheme
-        ),
+        "securitySchemes": _each(document.get("securityDefinitions", {}), "#/securityDefinitions", _security_scheme),
     }
 
 
@@ -151,6 +149,10 @@ def _operation(value: Any, where: str, source: _Source, shared: list[Any], above
     consumes = _strings(operation, "consumes", where) if "consumes" in operation else source.consumes
     produces = _strings(operation, "produces", where) if "produces" in operation else source.produces
     result = _kept(operation, _OPERATION_KEYS)
+    if operation.get("security") == [] and "security" not in source.document:
+        # An empty list takes back what the document says for all. Generators also write it where nothing was said,
+        # and that opens no operation to the world.
+        del result["security"]
     if "schemes" in operation:
         result["servers"] = _servers(source.document, "#", _strings(operation, "schemes", where))
     plain: list[Json] = []
@@ -222,8 +224,7 @@ def _value_schema(parameter: Json, where: str) -> Json:
     keywords = {
         key: value
         for key, value in parameter.items()
-        if key not in (*_PARAMETER_KEYS, "collectionFormat")
-        and (not _is_extension(key) or key == "x-nullable")
+        if key not in (*_PARAMETER_KEYS, "collectionFormat") and (not _is_extension(key) or key == "x-nullable")
     }
     items = keywords.get("items")
     if isinstance(items, dict):
@@ -243,9 +244,7 @@ def _style(parameter: Json, where: str, location: str) -> tuple[str, bool] | Non
     return styles[written]
 
 
-def _body_makers(
-    own: list[tuple[Json, str]], inherited: Iterable[tuple[Json, str]]
-) -> list[tuple[Json, str]]:
+def _body_makers(own: list[tuple[Json, str]], inherited: Iterable[tuple[Json, str]]) -> list[tuple[Json, str]]:
     """Return what makes the body: parameters of the operation, and those of its path not replaced."""
     names = [(entry.get("in"), entry.get("name")) for entry, _ in own]
     has_body = any(place == "body" for place, _ in names)
@@ -413,9 +412,7 @@ def _reference(reference: Any, where: str) -> str:
     for old, new in _REFS.items():
         if isinstance(reference, str) and reference.startswith(old):
             return new + reference.removeprefix(old)
-    raise ValueError(
-        f"{where}/$ref: expected a place below {', '.join(old[:-1] for old in _REFS)} of this document"
-    )
+    raise ValueError(f"{where}/$ref: expected a place below {', '.join(old[:-1] for old in _REFS)} of this document")
 
 
 def _refuse_foreign(value: Json, where: str) -> None:
