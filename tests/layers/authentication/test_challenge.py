@@ -107,18 +107,23 @@ def test_strange_names_stay_out_of_the_header(world: Any) -> None:
     ],
 )
 def test_where_the_metadata_stands(world: Any, resource: str, url: str) -> None:
-    """PRM-02: the well-known path is inserted between host and path; each 401 names it (PRM-03, FIRST-07)."""
+    """PRM-02: the well-known path is inserted between host and path."""
     assert metadata_url(resource) == url
     policy = world.policy({"resource": resource})
     found = resource_metadata(policy)
     assert found is not None
     path, body = found
     assert url.endswith(path)
-    document = json.loads(body)
-    assert document["resource"] == resource
-    for request in (world.request(), world.request(b"x")):
-        refusal = world.ask(world.authentication(policy), request)
-        assert f'resource_metadata="{url}"' in challenges(refusal)[0]
+    assert json.loads(body)["resource"] == resource
+
+
+def test_each_401_names_the_metadata(world: Any) -> None:
+    """PRM-03: `resource_metadata` is in the challenge of every 401, with and without a token (FIRST-07)."""
+    layer = world.authentication(world.policy({"resource": "https://api.example/v1"}))
+    named = 'resource_metadata="https://api.example/.well-known/oauth-protected-resource/v1"'
+    for request in (world.request(), world.request(b"x"), world.request(world.token(aud="x"))):
+        for operation in (0, 2):
+            assert named in challenges(world.ask(layer, request, operation))[0]
 
 
 def test_what_the_metadata_says(world: Any) -> None:

@@ -15,7 +15,7 @@ import pytest
 import trustme
 
 from sixfold.layers.authentication import Authentication, KeyRing, KeyRings, fetch
-from sixfold.layers.authentication.jwks import COOLDOWN, IMPATIENCE, Source
+from sixfold.layers.authentication.key_ring import COOLDOWN, IMPATIENCE, Source
 from sixfold.layers.authentication.rules import RuleError
 from sixfold.needs import KeySet, Unavailable
 
@@ -306,8 +306,9 @@ def test_a_certificate_of_somebody_else(world: Any, tls: Tls) -> None:
     [
         "http://issuer.example/jwks", "http://127.0.0.1:1/jwks", "http://localhost/jwks", "file:///etc/passwd",
         "FILE:///etc/passwd", "ftp://issuer.example/jwks", "data:application/json,{}", "https:///jwks",
-        "https:jwks", "https://user:password@issuer.example/jwks", "gopher://x", "HTTP://issuer.example", "jar:file:x", "https://[x/jwks", "https://127.0.0.1:99999/jwks",
-        "https://issuer.example:0/", "https://a b.example/", "https://a\x7f.example/", "https://ü.example/",
+        "https:jwks", "https://user:password@issuer.example/jwks", "gopher://x", "HTTP://issuer.example",
+        "jar:file:x", "https://[x/jwks", "https://127.0.0.1:99999/jwks", "https://issuer.example:0/",
+        "https://a b.example/", "https://a\x7f.example/", "https://ü.example/",
     ],
 )  # fmt: skip
 def test_sources_that_are_not_https(world: Any, url: str) -> None:

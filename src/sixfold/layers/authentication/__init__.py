@@ -10,8 +10,9 @@ from sixfold.layers.authentication.api_key import make_key
 from sixfold.layers.authentication.challenge import resource_metadata
 from sixfold.layers.authentication.check import Authentication
 from sixfold.layers.authentication.dev import DevKeys, state_folder
-from sixfold.layers.authentication.jwks import KeyRing, KeyRings
+from sixfold.layers.authentication.jwks import KeyRings
 from sixfold.layers.authentication.key_file import ApiKeyError, ApiKeyStore, KeyRecord, append
+from sixfold.layers.authentication.key_ring import KeyRing
 from sixfold.layers.authentication.rules import DEV_AUDIENCE, DEV_ISSUER, RuleError
 
 __all__ = [

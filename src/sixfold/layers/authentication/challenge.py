@@ -17,7 +17,7 @@ from sixfold.policy.model import Operation, Policy
 
 WELL_KNOWN: Final = "/.well-known/oauth-protected-resource"
 _SCOPE: Final = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")  # RFC 6749 appendix A.4
-_RETRY: Final = b"5"  # seconds; see `jwks.IMPATIENCE`
+_RETRY: Final = b"5"  # seconds; see `key_ring.IMPATIENCE`
 _LOOPBACK: Final = frozenset(("localhost", "127.0.0.1", "::1"))
 
 

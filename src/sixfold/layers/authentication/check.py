@@ -11,9 +11,10 @@ from sixfold.layers.authentication.api_key import ApiKeys
 from sixfold.layers.authentication.cache import Cache
 from sixfold.layers.authentication.invalid import Invalid
 from sixfold.layers.authentication.jwk import Verify
-from sixfold.layers.authentication.jwks import KeyRing, KeyRings, Missing
+from sixfold.layers.authentication.jwks import KeyRings
 from sixfold.layers.authentication.jwt import Candidate, Tokens, confirm
 from sixfold.layers.authentication.key_file import ApiKeyStore
+from sixfold.layers.authentication.key_ring import KeyRing, Missing
 from sixfold.layers.authentication.rules import Demand, RuleError, compile_demands, compile_issuers
 from sixfold.needs import KeySet, Need, Unavailable
 from sixfold.policy.model import Operation, Policy
