@@ -34,7 +34,6 @@ OURS = (
     "x-content-type-options", "strict-transport-security", "access-control-",
 )  # fmt: skip
 MASKS = (
-    (re.compile(r"http://127\.0\.0\.1:\d+"), "<server>"),
     (re.compile(r"_token=[^&\"]+"), "_token=<token>"),
     (re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b"), "<uuid>"),
     (re.compile(r"\b[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} [\d:]{8} GMT"), "<date>"),
@@ -55,8 +54,13 @@ class Line:
 
 @dataclass
 class Transcript(HTTPAdapter):
-    """Writes down what passes; `requests` sends through it."""
+    """Writes down what passes; `requests` sends through it.
 
+    Arguments:
+        url: of the server; a link that leads elsewhere shows in the comparison.
+    """
+
+    url: str
     lines: list[Line] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -64,22 +68,22 @@ class Transcript(HTTPAdapter):
 
     def send(self, request: requests.PreparedRequest, *arguments: Any, **more: Any) -> requests.Response:
         answer = super().send(request, *arguments, **more)
-        headers = {name.lower(): masked(value.strip()) for name, value in answer.headers.items()}
+        headers = {name.lower(): self.masked(value.strip()) for name, value in answer.headers.items()}
         self.lines.append(
             Line(
-                masked(f"{request.method} {request.path_url}"),
+                self.masked(f"{request.method} {request.path_url}"),
                 answer.status_code,
                 {name: value for name, value in headers.items() if not name.startswith(OURS)},
-                json.loads(masked(answer.text)) if answer.text else None,
+                json.loads(self.masked(answer.text)) if answer.text else None,
             )
         )
         return answer
 
-
-def masked(text: str) -> str:
-    for pattern, mask in MASKS:
-        text = pattern.sub(mask, text)
-    return text
+    def masked(self, text: str) -> str:
+        text = text.replace(self.url, "<server>")
+        for pattern, mask in MASKS:
+            text = pattern.sub(mask, text)
+        return text
 
 
 def client_of(url: str, token: str = "") -> Client:
@@ -300,7 +304,7 @@ def play(kinto: Any) -> Iterator[Callable[..., list[Line]]]:
     def run(scenario: Callable[[Client], None], url: str, token: str = "") -> list[Line]:
         requests.post(f"{kinto.url}/v1/__flush__", timeout=10).close()
         client = client_of(url, token)
-        transcript = Transcript()
+        transcript = Transcript(url)
         adapters.append(transcript)
         with client.session._session as session:
             session.mount("http://", transcript)
