@@ -58,6 +58,7 @@ _FORWARDED_PROTO: Final = re.compile(r'(?:^|;)\s*proto\s*=\s*"?(https?)"?\s*(?:;
 _SAFE_PATH: Final = "/-._~!$&'()*+,=:@"
 _SAFE_QUERY: Final = "-._~!$'()*,:@/?[]{}|^"
 _MAX_HOPS: Final = 100
+_MAX_HOSTS: Final = 256
 _PRIVATE: Final = ("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "::1/128", "fc00::/7", "fe80::/10")
 
 
@@ -89,14 +90,12 @@ class Fields:
 
     def __init__(self, pairs: Iterable[Pair]) -> None:
         self.pairs: tuple[Pair, ...] = tuple(pairs)
-        first: dict[bytes, bytes] = {}
-        for name, value in self.pairs:
-            if name in first:
-                if name in SINGLE:
+        self.first: Mapping[bytes, bytes] = dict(reversed(self.pairs))
+        if len(self.first) != len(self.pairs):
+            names = [name for name, _ in self.pairs]
+            for name in SINGLE:
+                if names.count(name) > 1:
                     raise Malformed("ambiguous-header", f"`{name.decode('latin-1')}` was sent twice")
-                continue
-            first[name] = value
-        self.first: Mapping[bytes, bytes] = first
         self.memo: dict[str, Any] = {}  # what layers and faces derive once from a header section
 
     def get(self, name: bytes) -> bytes | None:
@@ -343,6 +342,7 @@ class Canonicaliser:
         self._max_headers = max_headers
         self._max_header = max_header
         self._rule = rule
+        self._hosts: dict[bytes, str] = {}  # values of `Host` that were read before
 
     def fields(self, pairs: list[Pair]) -> Fields | Refusal:
         """Check a header section against the size limits and for doubled headers (SLOW-06, H1-02, H1-13).
@@ -384,7 +384,7 @@ class Canonicaliser:
                 target, path, query = self._slow_target(target, fields)
             memo = fields.memo.get("client")
             if memo is None or memo[0] is not peer:
-                memo = (peer, *self._client(fields, peer), _host(fields))
+                memo = (peer, *self._client(fields, peer), self._host(fields))
                 fields.memo["client"] = memo
         except Malformed as problem:
             return self._refuse(problem.code, problem.reason)
@@ -406,6 +406,17 @@ class Canonicaliser:
         if method in (b"TRACE", b"CONNECT"):
             return self._refuse("method-not-allowed", "TRACE and CONNECT are never served", headers=((b"allow", b""),))
         return self._refuse("method-not-implemented", "a method that Sixfold does not know")
+
+    def _host(self, fields: Fields) -> str:
+        value = fields.first.get(b"host")
+        if value is None:
+            return ""
+        host = self._hosts.get(value)
+        if host is None:
+            host = read_host(value)
+            if len(self._hosts) < _MAX_HOSTS:
+                self._hosts[value] = host
+        return host
 
     def _client(self, fields: Fields, peer: Peer) -> tuple[str, str]:
         """Return address and scheme: of the socket, or what a trusted proxy says (HDR-04, UX-01)."""
@@ -452,10 +463,12 @@ def _rightmost(hops: list[str], address: str, trusted: Trust | int) -> str:
     return address
 
 
-def _host(fields: Fields) -> str:
-    host = fields.get(b"host")
-    if host is None:
-        return ""
+def read_host(host: bytes) -> str:
+    """Return a `Host` value in lower case (H1-13).
+
+    Raises:
+        Malformed: not one host name or address with an optional port.
+    """
     if _HOST.fullmatch(host) is None:
         raise Malformed("malformed-request", "`Host` is not one host name or address with an optional port")
     return host.decode("ascii").lower()

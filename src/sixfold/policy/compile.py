@@ -103,9 +103,13 @@ class _Table:
                 self.exact.setdefault((method, row.shape), []).append(row)
         for key, rows in self.exact.items():
             rows.sort(key=lambda row: row.weight)
-            if key not in self.base:
+            if key not in self.base and not self._only_refines(rows[-1]):
                 self.base[key] = self._made(key[0], rows[-1])
         self.wide = sorted((row for row in self.rows if match.is_wide(row.path)), key=lambda row: row.weight)
+
+    def _only_refines(self, row: _Row) -> bool:
+        """Return whether a `/**` row speaks of described operations: then it opens no path that nobody declared."""
+        return match.is_wide(row.path) and any(row.applies(one) for one in self.base.values() if one.contract is not None)
 
     def operations(self) -> list[Operation]:
         """Return every operation, each refined by its routes."""

@@ -14,8 +14,8 @@ from sixfold.proxy.http1 import (
     BodyReader,
     Broken,
     ChunkedBody,
+    FieldReader,
     SizedBody,
-    request_fields,
     request_length,
     request_line,
 )
@@ -41,9 +41,9 @@ class Downstream(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_block", "_body_bytes", "_body_since", "_buffer", "_consuming", "_expects", "_fields", "_half_closed", "_keep",
-        "_length", "_paused", "_plain", "_retired", "_writing_since", "chunks", "closing", "deadline", "edge", "exchange", "keep",
-        "peer", "reader", "transport",
+        "_block", "_body_bytes", "_body_since", "_buffer", "_consuming", "_expects", "_field_reader", "_fields",
+        "_half_closed", "_keep", "_length", "_paused", "_plain", "_retired", "_writing_since", "chunks", "closing",
+        "deadline", "edge", "exchange", "keep", "peer", "reader", "transport",
     )  # fmt: skip
 
     def __init__(self, edge: Edge, peer: Peer) -> None:
@@ -68,6 +68,7 @@ class Downstream(asyncio.Protocol):
         # The last header section: clients repeat theirs on a connection, so it is read once (as HPACK would).
         self._block = b""
         self._fields: Fields | None = None
+        self._field_reader = FieldReader()
         self._length: int | None = 0
         self._keep = True
         self._plain = edge.plain
@@ -199,7 +200,7 @@ class Downstream(asyncio.Protocol):
         exchange.start()
 
     def _new_section(self, block: bytes, version: bytes) -> Refusal | None:
-        fields = self.edge.engine.canonicaliser.fields(request_fields(block))
+        fields = self.edge.engine.canonicaliser.fields(self._field_reader.read(block))
         if type(fields) is Refusal:
             return fields
         first = fields.first
@@ -210,8 +211,10 @@ class Downstream(asyncio.Protocol):
         if expect is not None and expect.lower() != b"100-continue":
             raise Broken("expectation-failed", "an expectation other than 100-continue")
         self._expects = expect is not None and version == b"1.1"
-        tokens = [token.strip().lower() for value in fields.all(b"connection") for token in value.split(b",")]
-        self._keep = version == b"1.1" and b"close" not in tokens
+        self._keep = version == b"1.1"
+        if b"connection" in first:
+            tokens = [token.strip().lower() for value in fields.all(b"connection") for token in value.split(b",")]
+            self._keep = self._keep and b"close" not in tokens
         self.chunks = version == b"1.1"
         self._fields = fields
         self._block = block if version == b"1.1" else b""

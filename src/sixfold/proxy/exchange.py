@@ -127,9 +127,7 @@ class Exchange:
 
     def _collected(self, answer: Any) -> None:
         self._collecting = -1
-        self._body = []
-        self._body_size = 0
-        self._advance(answer)
+        self._advance(answer)  # what was collected stays: it is forwarded if validation leaves it as it is
 
     # ------------------------------------------------------------------ the request's body
 

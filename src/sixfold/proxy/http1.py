@@ -22,6 +22,7 @@ _CHUNK_LINE: Final = re.compile(rb"([0-9A-Fa-f]{1,16})(?:;[\t -~]*)?")
 _MAX_LENGTH: Final = (1 << 63) - 1
 _MAX_CHUNK_LINE: Final = 256
 _MAX_TRAILERS: Final = 4096
+_MAX_KNOWN: Final = 64  # header lines remembered per connection
 _FORBIDDEN_TRAILERS: Final = frozenset(
     (
         b"authorization", b"content-encoding", b"content-length", b"content-type", b"cookie", b"expect", b"forwarded",
@@ -100,6 +101,42 @@ def request_fields(block: bytes) -> list[Pair]:
     if head.count(b"\r\n") != len(found.pairs) + 2:
         raise Broken("malformed-request", "the header section has lines that are no fields")
     return found.pairs
+
+
+class FieldReader:
+    """Reads header sections of one connection. Clients repeat most of their lines on each request, so a line that was
+    read once is looked up; what HPACK does on the wire, done behind it.
+
+    A field is read alone, without its neighbours: RFC 9112 has no rule that spans lines once folding is refused, and what
+    two framing headers mean together is judged by `request_length`.
+    """
+
+    __slots__ = ("_known",)
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, Pair] = {}
+
+    def read(self, block: bytes) -> list[Pair]:
+        """Return the header fields of a request head; see `request_fields`."""
+        if len(block) == 4:
+            return []
+        known = self._known
+        lines = block[2:-4].split(b"\r\n")
+        try:
+            return [known[line] for line in lines]
+        except KeyError:
+            return [known.get(line) or self._learn(line) for line in lines]
+
+    def _learn(self, line: bytes) -> Pair:
+        pairs = request_fields(b"\r\n%b\r\n\r\n" % line)
+        if len(self._known) >= _MAX_KNOWN:
+            self._known.clear()
+        self._known[line] = pairs[0]
+        return pairs[0]
+
+    def forget(self) -> None:
+        """Drop what was learnt; an idle connection needs no memory for it."""
+        self._known.clear()
 
 
 def request_length(first: Any, version: bytes) -> int | None:

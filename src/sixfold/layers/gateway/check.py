@@ -57,6 +57,7 @@ class Gateway:
             dropped |= _CREDENTIALS | (frozenset((keys.header.lower().encode(),)) if keys else frozenset())
         self._dropped = dropped
         self._security = SECURITY if table.security_headers else ()
+        self._known: dict[bytes, bool] = {}  # header names of clients, and whether they pass
         self._shapes: dict[tuple[bytes, ...], Shape] = {}
         self.unlisted = compile_door(policy, unlisted_operation(policy))
 
@@ -162,18 +163,38 @@ class Gateway:
         memo = fields.memo.get("kept")
         if memo is not None and memo[0] is self and memo[1] is request.peer:
             return memo[2]  # type: ignore[no-any-return]
-        dropped = self._dropped | named_by_connection(fields)
-        kept = [pair for pair in fields.pairs if pair[0] not in dropped and not is_ours(pair[0])]
-        address, host = request.address, request.host
-        if address:
-            quoted = f'"[{address}]"' if ":" in address else address
-            kept.append((b"x-forwarded-for", address.encode()))
-            kept.append((b"forwarded", f'for={quoted};proto={request.scheme};host="{host}"'.encode()))
-        kept.append((b"x-forwarded-proto", request.scheme.encode()))
-        kept.append((b"x-forwarded-host", host.encode()))
-        result = tuple(kept)
+        named = named_by_connection(fields)
+        result = (
+            *[pair for pair in fields.pairs if self._passes(pair[0]) and pair[0] not in named],
+            *self._forwarding(request),
+        )
         fields.memo["kept"] = (self, request.peer, result)
         return result
+
+    def _passes(self, name: bytes) -> bool:
+        """Return whether a header of the client goes on to the upstream."""
+        passes = self._known.get(name)
+        if passes is None:
+            passes = name not in self._dropped and not is_ours(name)
+            if len(self._known) < _MAX_SHAPES:
+                self._known[name] = passes
+        return passes
+
+    def _forwarding(self, request: Request) -> tuple[Pair, ...]:
+        """Return the forwarding headers, which are ours alone to write (HDR-04); the same for all of a connection."""
+        address, host, scheme = request.address, request.host, request.scheme
+        memo = request.peer.memo.get("forwarding")
+        if memo is not None and memo[0] == (address, host, scheme):
+            return memo[1]  # type: ignore[no-any-return]
+        pairs: list[Pair] = []
+        if address:
+            quoted = f'"[{address}]"' if ":" in address else address
+            pairs.append((b"x-forwarded-for", address.encode()))
+            pairs.append((b"forwarded", f'for={quoted};proto={scheme};host="{host}"'.encode()))
+        pairs.append((b"x-forwarded-proto", scheme.encode()))
+        pairs.append((b"x-forwarded-host", host.encode()))
+        request.peer.memo["forwarding"] = ((address, host, scheme), tuple(pairs))
+        return tuple(pairs)
 
     def identity_value(self, identity: Identity, now: int) -> bytes | None:
         """Return the signed identity of a known caller, or None."""
