@@ -213,9 +213,12 @@ class Gateway:
         """
         shape = self._shape(headers)
         kept = [headers[index] for index in shape.kept]
+        missing = shape.missing
         if door is not None and door.response_edits is not None and request is not None:
             kept = door.response_edits.apply(kept, request, identity)
-        kept += shape.missing
+            said = {name for name, _ in kept}  # the policy's own word beats the default
+            missing = tuple([pair for pair in missing if pair[0] not in said])
+        kept += missing
         if request is not None and self._cors.varies:
             self._cors.headers(request.fields.first.get(b"origin"), kept)
         return kept
