@@ -448,6 +448,9 @@ _REMEDIES: Final = {
     "target-too-long": "shorten the URL, or raise `[gateway] max_target`",
     "headers-too-large": "send fewer or smaller headers, or raise `[gateway] max_header`, `max_headers`",
     "ambiguous-header": "send the header once",
+    "malformed-request": "send `Host` as one name or address, with a port at most",
+    "method-not-allowed": "use a method that the path declares",
+    "method-not-implemented": "use one of GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, QUERY",
 }
 
 
