@@ -46,6 +46,7 @@ _SIMPLE: Final = re.compile(
 )
 _PATH_BYTES: Final = re.compile(rb"[A-Za-z0-9\-._~!$&'()*+,=:@/%]*")
 _QUERY_BYTES: Final = re.compile(rb"[A-Za-z0-9\-._~!$'()*,:@/?=&\[\]{}|^+%]*")
+_PLAIN_QUERY: Final = re.compile(rb"[A-Za-z0-9\-._~!$'()*,:@/?=&\[\]{}|^]*")  # nothing to decode
 _ESCAPE: Final = re.compile(rb"%([0-9A-Fa-f]{2})?")
 _ESCAPE_IN_TEXT: Final = re.compile(r"%[0-9A-Fa-f]{2}")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # C1 as well: a terminal that shows a log obeys U+009B
@@ -188,6 +189,9 @@ def query_pairs(query: bytes, *, multiline: bool = False) -> tuple[tuple[str, st
     Raises:
         Malformed: `;`, a broken escape, NUL or another control character, bytes that are not UTF-8.
     """
+    if not multiline and _PLAIN_QUERY.fullmatch(query) is not None:
+        text = query.decode("ascii")
+        return tuple([(name, value) for name, _, value in [part.partition("=") for part in text.split("&") if part]])
     if b";" in query:
         raise Malformed("malformed-target", "`;` as a separator; write it as %3B")
     pairs = []

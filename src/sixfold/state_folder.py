@@ -17,8 +17,9 @@ def state_folder(environ: Mapping[str, str] = os.environ) -> Path:
     """Return the folder: `$SIXFOLD_STATE`, else `$XDG_STATE_HOME/sixfold`, else `~/.local/state/sixfold`."""
     if chosen := environ.get("SIXFOLD_STATE"):
         return Path(chosen)
-    base = environ.get("XDG_STATE_HOME")
-    return (Path(base) if base else Path.home() / ".local" / "state") / "sixfold"
+    base = environ.get("XDG_STATE_HOME", "")
+    home = Path(environ.get("HOME") or Path.home())
+    return (Path(base) if base.startswith("/") else home / ".local" / "state") / "sixfold"
 
 
 def private_folder(folder: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import h11
@@ -13,9 +14,10 @@ from sixfold.proxy.http1 import (
     UNTIL_CLOSE,
     Broken,
     ChunkedBody,
+    FieldReader,
+    ResponseHead,
     SizedBody,
     content_length,
-    request_fields,
     request_length,
     request_line,
     response_head,
@@ -33,6 +35,18 @@ PIECES = [
     b"\r", b"\n", b"\r\n", b"\r\n\r\n", b" ", b"\t", b":", b";", b",", b"\x00", b"\x0b", b"\x80", b"\xff", b"0", b"-",
     b"Content-Length: 1\r\n", b"transfer-encoding: chunked\r\n", b"Host: i\r\n", b"X_Y: 1\r\n", b"HTTP/1.1", b"(", b"A: \r\n b\r\n",
 ]  # fmt: skip
+
+
+def request_fields(block: bytes) -> list[tuple[bytes, bytes]]:
+    """Read a header section twice by one reader: what was learnt must not change what is read."""
+    reader = FieldReader()
+    pairs = reader.read(block)
+    assert reader.read(block) == pairs
+    return pairs
+
+
+def read_answer(head: bytes) -> ResponseHead:
+    return response_head(head, FieldReader("upstream-malformed", text=True))
 
 
 def read(head: bytes) -> tuple[bytes, bytes, bytes, list[tuple[bytes, bytes]]]:
@@ -301,7 +315,7 @@ def test_a_sized_body_takes_its_own(text: bytes, length: int, sizes: list[int]) 
 
 
 def answer(lines: str, method: str = "GET") -> tuple[int, int | None]:
-    head = response_head(f"HTTP/1.1 {lines}\r\n\r\n".encode("latin-1"))
+    head = read_answer(f"HTTP/1.1 {lines}\r\n\r\n".encode("latin-1"))
     return head.status, response_length(head, method)
 
 
@@ -356,4 +370,23 @@ def test_how_answers_are_framed(lines: str, method: str, length: int | None) -> 
 )
 def test_which_answers_keep_the_connection(head: bytes, keeps: bool) -> None:
     """H1-12: only HTTP/1.1 without `close`."""
-    assert response_head(head).keep_alive is keeps
+    assert read_answer(head).keep_alive is keeps
+
+
+def test_a_field_made_to_fail_is_refused_at_once() -> None:
+    """SLOW-06: a line of blanks that ends badly costs one pass, not one per blank."""
+    line = b"A:" + b" " * 30_000 + b"\x00"
+    began = time.process_time()
+    with pytest.raises(Broken):
+        request_fields(b"\r\n" + line + b"\r\n\r\n")
+    assert time.process_time() - began < 1  # quadratic matching takes ten times as long
+
+
+def test_what_was_learnt_is_bounded_and_forgotten() -> None:
+    """SLOW-09: a connection remembers a few dozen lines, and none once it is idle."""
+    reader = FieldReader()
+    for number in range(1000):
+        assert reader.read(b"\r\nX-A: %d\r\n\r\n" % number) == [(b"x-a", b"%d" % number)]
+        assert len(reader._known) <= 64
+    reader.forget()
+    assert not reader._known

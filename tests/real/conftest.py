@@ -156,9 +156,10 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 @pytest.fixture(scope="session")
 def token(state: dict[str, str]) -> Callable[..., str]:
     """Return an access token signed with the developer keys; arguments as for `DevKeys.mint`."""
-    from sixfold.layers.authentication.dev import DevKeys, state_folder
+    from sixfold.layers.authentication.dev import DevKeys
+    from sixfold.state_folder import state_folder
 
-    keys = DevKeys.load_or_create(state_folder(state))
+    keys = DevKeys.load_or_create(state_folder(state) / "dev")
 
     def mint(*scopes: str, **more: Any) -> str:
         return keys.mint(scopes=scopes, now=time.time_ns() // 1000, **more)

@@ -171,7 +171,7 @@ class Issuer(Table):
 
 
 class ApiKeys(Table):
-    """API keys: `sixfold keys` makes them; the file holds only hashes."""
+    """API keys: `sixfold api-keys` makes them; the file holds only hashes."""
 
     file: str
     header: HeaderName = "x-api-key"

@@ -109,6 +109,7 @@ class Exchange:
             elif self.downstream.reader is None:
                 self._collected(b"".join(self._body))
             else:
+                self.downstream.resume_reading()
                 self.downstream.wants_body()
             return
         self.edge.spawn(self._fetch_later(need))
@@ -210,7 +211,7 @@ class Exchange:
         pieces, self._body = self._body, []
         connection.transport.write(b"".join([head, *map(self._framed, pieces)]))
         self._sending = True
-        self.deadline = self.edge.now + self._timeout()
+        self.deadline = 0.0  # the client's own deadlines hold until its body is here
         if self.downstream.reader is None:
             self.body_end()
         else:
@@ -238,6 +239,15 @@ class Exchange:
         if identity is None:
             return b"%b %b%b" % (method, permit.target, memo[2])
         return b"%b %b%bsixfold-identity: %b\r\n" % (method, permit.target, memo[2], identity)
+
+    def blocked(self, *, blocked: bool) -> None:
+        """The upstream has stopped taking the request's body, or goes on: only it is to blame for that wait."""
+        if not self.answered:
+            self.deadline = self.edge.now + self._timeout() if blocked or self.request_sent else 0.0
+        if blocked:
+            self.downstream.pause_reading()
+        else:
+            self.downstream.resume_reading()
 
     # ------------------------------------------------------------------ what can go wrong behind
 
@@ -290,7 +300,7 @@ class Exchange:
         if self.over or permit is None:
             return
         self.deadline = self.edge.now + self._timeout()
-        if self.engine.answer_mode != "off":
+        if self.engine.answer_mode != "off" and not self._bodiless(head.status):
             validation = self.engine.validation
             limit = validation.reads_answer(permit.door.operation, head.status, _content_type(head.pairs))
             if limit is not None:
@@ -304,7 +314,9 @@ class Exchange:
         downstream = self.downstream
         pairs = head.pairs
         status = head.status
-        no_body = self.request.method == "HEAD" or status in (204, 304)
+        no_body = self._bodiless(status)
+        if status == 204:  # RFC 9110 section 8.6
+            pairs = [pair for pair in pairs if pair[0] != b"content-length"]
         if no_body or (length is not None and length >= 0):
             tail = b"\r\n"  # the upstream's own Content-Length goes on: it was checked
         elif downstream.chunks:
@@ -328,6 +340,10 @@ class Exchange:
         else:
             close = b"" if downstream.keep else b"connection: close\r\n"
             downstream.write(b"".join((status_line(status), headers, close, tail, body)))
+
+    def _bodiless(self, status: int) -> bool:
+        """Return whether an answer ends with its head, whatever its headers say."""
+        return self.request.method == "HEAD" or status == 204 or status == 304
 
     def answer_body(self, data: bytes, *, complete: bool) -> None:
         """Take a further piece of the body from the upstream."""
@@ -435,13 +451,13 @@ class Exchange:
         upstream, self.upstream = self.upstream, None
         if upstream is not None:
             upstream.discard()
-        flow, self._flow = self._flow, None
-        if flow is not None:
-            flow.close()
         self._done()
 
     def _done(self, decision: Refusal | Reply | None = None) -> None:
         self.over = True
+        flow, self._flow = self._flow, None
+        if flow is not None:  # it still waits for the body: what it holds is given back now
+            flow.close()
         permit = self.permit
         if permit is not None:
             permit.close()

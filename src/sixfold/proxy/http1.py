@@ -1,15 +1,13 @@
-"""HTTP/1.1 without I/O: heads, body framing, chunks. Strict where llhttp is lenient (H1-01 to H1-15; RFC 9112).
+"""HTTP/1.1 without I/O: heads, body framing, chunks. The grammar of RFC 9112, and nothing beside it (H1-01 to H1-15).
 
-llhttp reads the head; what it would let pass is refused here. Bodies are framed by our own readers, so that nothing is
-ever forwarded as it came: everything is rebuilt (H1-17).
+A head is complete before it is read, so each of its lines is one match of one pattern. Bodies are framed by our own
+readers, so that nothing is ever forwarded as it came: everything is rebuilt (H1-17).
 """
 
 from __future__ import annotations
 
 import re
 from typing import Any, Final
-
-import httptools
 
 from sixfold.decision import Refusal, Rule
 from sixfold.request import Pair
@@ -29,6 +27,9 @@ _FORBIDDEN_TRAILERS: Final = frozenset(
         b"host", b"te", b"trailer", b"transfer-encoding", b"x-forwarded-for",
     )
 )  # fmt: skip
+# possessive, so that a line made to fail cannot be tried again and again
+_FIELD: Final = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]++):[ \t]*+([\t -~]*+)")
+_FIELD_TEXT: Final = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]++):[ \t]*+([\t -~\x80-\xff]*+)")
 _FRAMING: Final = frozenset((b"content-length", b"transfer-encoding"))
 _LOW_METHOD: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]{17,}[ ]")
 
@@ -39,24 +40,6 @@ class Broken(Exception):
     def __init__(self, code: str, reason: str) -> None:
         super().__init__(reason)
         self.refusal = Refusal(code, RULE, reason=reason, remedy="send well-formed HTTP/1.1 (RFC 9112)", close=True)
-
-
-class _Collector:
-    """Receives what llhttp finds in one head."""
-
-    __slots__ = ("pairs", "url")
-
-    def __init__(self) -> None:
-        self.pairs: list[Pair] = []
-        self.url = b""
-
-    def on_url(self, url: bytes) -> None:
-        self.url += url
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        name = name.lower()
-        # blanks after a value mean nothing, except where they are an attempt to be read in two ways (H1-03, H1-04)
-        self.pairs.append((name, value if name in _FRAMING else value.rstrip(b" \t")))
 
 
 def request_line(line: bytes) -> tuple[bytes, bytes, bytes]:
@@ -78,46 +61,34 @@ def request_line(line: bytes) -> tuple[bytes, bytes, bytes]:
     return method, target, version
 
 
-def request_fields(block: bytes) -> list[Pair]:
-    """Return the header fields of a request head, names in lower case.
+class FieldReader:
+    """Reads the header sections of one connection (RFC 9112 section 5).
+
+    Peers repeat most of their lines in each message, so a line that was read once is looked up; what HPACK does on the
+    wire, done behind it. A field is read alone, without its neighbours: no rule spans lines once folding is refused, and
+    what two framing headers mean together is judged by `request_length` and `response_length`.
 
     Arguments:
-        block: what follows the request line, from its line end to the empty line. The method stays out: llhttp has a
-            list of its own, and what is not on it would be malformed instead of not implemented (HDR-08).
-
-    Raises:
-        Broken: what RFC 9112 section 5 does not allow, and bytes beyond ASCII (H1-06, H1-14).
-    """
-    if not block.isascii():
-        raise Broken("malformed-request", "bytes beyond ASCII in the header section")
-    head = b"GET / HTTP/1.1" + block
-    found = _Collector()
-    try:
-        httptools.HttpRequestParser(found).feed_data(head)
-    except httptools.HttpParserUpgrade:
-        pass  # an upgrade nobody declared is a plain request (WS-01); its body is framed by us, not by llhttp
-    except httptools.HttpParserError as problem:
-        raise Broken("malformed-request", f"the header section: {_words(problem)}") from None
-    if head.count(b"\r\n") != len(found.pairs) + 2:
-        raise Broken("malformed-request", "the header section has lines that are no fields")
-    return found.pairs
-
-
-class FieldReader:
-    """Reads header sections of one connection. Clients repeat most of their lines on each request, so a line that was
-    read once is looked up; what HPACK does on the wire, done behind it.
-
-    A field is read alone, without its neighbours: RFC 9112 has no rule that spans lines once folding is refused, and what
-    two framing headers mean together is judged by `request_length`.
+        code: of the refusal for a malformed line.
+        text: allow bytes beyond ASCII in values, as some upstreams send them (never from a client, H1-14).
     """
 
-    __slots__ = ("_known",)
+    __slots__ = ("_code", "_known", "_pattern")
 
-    def __init__(self) -> None:
+    def __init__(self, code: str = "malformed-request", *, text: bool = False) -> None:
+        self._code = code
+        self._pattern = _FIELD_TEXT if text else _FIELD
         self._known: dict[bytes, Pair] = {}
 
     def read(self, block: bytes) -> list[Pair]:
-        """Return the header fields of a request head; see `request_fields`."""
+        """Return the header fields of a head, names in lower case.
+
+        Arguments:
+            block: what follows the first line, from its line end to the empty line.
+
+        Raises:
+            Broken: a line that is no field: folded, without colon, with blanks before it, with control bytes (H1-06, H1-14).
+        """
         if len(block) == 4:
             return []
         known = self._known
@@ -128,11 +99,16 @@ class FieldReader:
             return [known.get(line) or self._learn(line) for line in lines]
 
     def _learn(self, line: bytes) -> Pair:
-        pairs = request_fields(b"\r\n%b\r\n\r\n" % line)
+        match = self._pattern.fullmatch(line)
+        if match is None:
+            raise Broken(self._code, "a line of the header section is no field")
+        name = match[1].lower()
+        # blanks after a value mean nothing, except where they are an attempt to be read in two ways (H1-03, H1-04)
+        pair = (name, match[2] if name in _FRAMING else match[2].rstrip(b" \t"))
         if len(self._known) >= _MAX_KNOWN:
             self._known.clear()
-        self._known[line] = pairs[0]
-        return pairs[0]
+        self._known[line] = pair
+        return pair
 
     def forget(self) -> None:
         """Drop what was learnt; an idle connection needs no memory for it."""
@@ -175,18 +151,26 @@ def content_length(value: bytes) -> int:
 
 
 class ResponseHead:
-    """Status and fields of an upstream's answer."""
+    """Status and fields of an upstream's answer.
 
-    __slots__ = ("keep_alive", "pairs", "status")
+    Arguments:
+        framing: what its headers say of the body: bytes, None for chunked, or UNTIL_CLOSE.
+    """
 
-    def __init__(self, status: int, pairs: list[Pair], keep_alive: bool) -> None:
+    __slots__ = ("framing", "keep_alive", "pairs", "status")
+
+    def __init__(self, status: int, pairs: list[Pair], keep_alive: bool, framing: int | None) -> None:
         self.status = status
         self.pairs = pairs
         self.keep_alive = keep_alive
+        self.framing = framing
 
 
-def response_head(head: bytes) -> ResponseHead:
+def response_head(head: bytes, reader: FieldReader) -> ResponseHead:
     """Read the head of an upstream's answer.
+
+    Arguments:
+        reader: of the connection.
 
     Raises:
         Broken: not HTTP/1.x, or fields that RFC 9112 does not allow.
@@ -195,44 +179,33 @@ def response_head(head: bytes) -> ResponseHead:
     match = _STATUS_LINE.fullmatch(head, 0, line_end)
     if match is None:
         raise Broken("upstream-malformed", "the status line is not HTTP/1.1")
-    found = _Collector()
-    try:
-        httptools.HttpResponseParser(found).feed_data(head)
-    except httptools.HttpParserUpgrade:
-        pass
-    except httptools.HttpParserError as problem:
-        raise Broken("upstream-malformed", f"the header section: {_words(problem)}") from None
+    pairs = reader.read(head[line_end:])
     keep_alive = match[1] == b"1"
-    for name, value in found.pairs:
-        if name == b"connection" and b"close" in value.lower():
+    length: bytes | None = None
+    coding: bytes | None = None
+    for name, value in pairs:
+        if name == b"content-length":
+            if length is not None or _LENGTH.fullmatch(value) is None:
+                raise Broken("upstream-malformed", "Content-Length is not one plain number")
+            length = value
+        elif name == b"transfer-encoding":
+            if coding is not None or value.lower() != b"chunked":
+                raise Broken("upstream-malformed", "a transfer coding other than chunked")
+            coding = value
+        elif name == b"connection" and b"close" in value.lower():
             keep_alive = False
-    return ResponseHead(int(match[2]), found.pairs, keep_alive)
+    if length is not None and coding is not None:
+        raise Broken("upstream-malformed", "Content-Length and Transfer-Encoding together")
+    framing = None if coding is not None else UNTIL_CLOSE if length is None else int(length)
+    return ResponseHead(int(match[2]), pairs, keep_alive, framing)
 
 
 UNTIL_CLOSE: Final = -1
 
 
 def response_length(head: ResponseHead, method: str) -> int | None:
-    """Return how the body of an answer is framed: bytes, None for chunked, or UNTIL_CLOSE (RFC 9112 section 6.3).
-
-    Raises:
-        Broken: doubled or contradicting framing (an upstream is not trusted to frame well).
-    """
-    lengths = [value for name, value in head.pairs if name == b"content-length"]
-    codings = [value for name, value in head.pairs if name == b"transfer-encoding"]
-    if codings and lengths:
-        raise Broken("upstream-malformed", "Content-Length and Transfer-Encoding together")
-    if len(codings) > 1 or len(lengths) > 1:
-        raise Broken("upstream-malformed", "doubled framing headers")
-    if lengths and _LENGTH.fullmatch(lengths[0]) is None:
-        raise Broken("upstream-malformed", "Content-Length is not one plain number")
-    if method == "HEAD" or head.status in (204, 304):
-        return 0
-    if codings:
-        if codings[0].lower() != b"chunked":
-            raise Broken("upstream-malformed", "a transfer coding other than chunked")
-        return None
-    return int(lengths[0]) if lengths else UNTIL_CLOSE
+    """Return how the body of an answer is framed: bytes, None for chunked, or UNTIL_CLOSE (RFC 9112 section 6.3)."""
+    return 0 if method == "HEAD" or head.status in (204, 304) else head.framing
 
 
 class SizedBody:
@@ -357,8 +330,3 @@ class UntilClose:
 _TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _CONTROL: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 BodyReader = SizedBody | ChunkedBody | UntilClose
-
-
-def _words(problem: Exception) -> str:
-    """Return llhttp's own words, which never quote the input."""
-    return str(problem)[:80] or type(problem).__name__

@@ -13,6 +13,7 @@ from sixfold.proxy.http1 import (
     BodyReader,
     Broken,
     ChunkedBody,
+    FieldReader,
     SizedBody,
     UntilClose,
     response_head,
@@ -65,7 +66,10 @@ def parse_target(url: str) -> Target:
 class Upstream(asyncio.Protocol):
     """One connection to an upstream; carries one exchange at a time."""
 
-    __slots__ = ("_blocked", "_buffer", "_interim", "_reader", "alive", "exchange", "idle_since", "keep", "pool", "reused", "transport")
+    __slots__ = (
+        "_blocked", "_buffer", "_fields", "_interim", "_reader", "alive", "exchange", "idle_since", "keep", "pool", "reused",
+        "transport",
+    )  # fmt: skip
 
     def __init__(self, pool: Pool) -> None:
         self.pool = pool
@@ -79,6 +83,7 @@ class Upstream(asyncio.Protocol):
         self._reader: BodyReader | None = None
         self._interim = 0
         self._blocked = False
+        self._fields = FieldReader("upstream-malformed", text=True)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Remember the transport."""
@@ -116,7 +121,7 @@ class Upstream(asyncio.Protocol):
                     raise Broken("upstream-malformed", "an endless header section")
                 self._buffer = data
                 return
-            head = response_head(data[: end + 4])
+            head = response_head(data[: end + 4], self._fields)
             if head.status >= 200:
                 break
             self._interim += 1
@@ -204,13 +209,13 @@ class Upstream(asyncio.Protocol):
         """The upstream reads slowly: stop reading from the client."""
         self._blocked = True
         if self.exchange is not None:
-            self.exchange.downstream.pause_reading()
+            self.exchange.blocked(blocked=True)
 
     def resume_writing(self) -> None:
         """Go on reading from the client."""
         self._blocked = False
         if self.exchange is not None:
-            self.exchange.downstream.resume_reading()
+            self.exchange.blocked(blocked=False)
 
 
 class Pool:

@@ -33,6 +33,11 @@ _LOOK: Final = 1.0  # seconds between two looks at the files
 Load = Callable[[], Policy]
 
 
+def developer_keys(policy: Policy, folder: Path) -> DevKeys | None:
+    """Return this user's developer keys if the policy takes them."""
+    return DevKeys.load_or_create(folder / "dev") if policy.document.authentication.issuer == "dev" else None
+
+
 def make_state(policy: Policy, folder: Path, hosts: frozenset[str] | None) -> State:
     """Return the state that a fresh process starts with.
 
@@ -44,7 +49,7 @@ def make_state(policy: Policy, folder: Path, hosts: frozenset[str] | None) -> St
         ValueError: keys that cannot be used.
     """
     document = policy.document
-    dev = DevKeys.load_or_create(folder / "dev") if document.authentication.issuer == "dev" else None
+    dev = developer_keys(policy, folder)
     return State(
         limits=MemoryStore(document.rate_limiting.max_keys),
         keys=KeyRings.for_policy(policy, allow_http=document.encryption.mode == "dev", dev=dev),
@@ -233,8 +238,9 @@ class Worker:
         signer = self.state.signer
         if signer is None and policy.document.gateway.identity:
             signer = Signer(signing_key(self._folder / "gateway-identity.pem"))
+        dev = developer_keys(policy, self._folder)
         return replace(
-            self.state, keys=self.state.keys.adopt(policy), api_keys=store, signer=signer, hosts=fresh.hosts
+            self.state, keys=self.state.keys.adopt(policy, dev=dev), api_keys=store, signer=signer, hosts=fresh.hosts
         )
 
     def _swap_context(self, fresh: Channel) -> None:

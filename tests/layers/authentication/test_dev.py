@@ -20,7 +20,6 @@ from sixfold.layers.authentication import (
     DevKeys,
     KeyRings,
     RuleError,
-    state_folder,
 )
 
 
@@ -109,16 +108,3 @@ def test_claims_do_not_replace_arguments(world: Any, tmp_path: Path) -> None:
     for name in ("iss", "aud", "exp", "sub"):
         with pytest.raises(ValueError, match=name):
             dev.mint(now=world.now, claims={name: "x"})
-
-
-@pytest.mark.parametrize(
-    ("environ", "folder"),
-    [
-        ({"XDG_STATE_HOME": "/x/state", "HOME": "/home/a"}, "/x/state/sixfold/dev"),
-        ({"HOME": "/home/a"}, "/home/a/.local/state/sixfold/dev"),
-        ({"XDG_STATE_HOME": "relative", "HOME": "/home/a"}, "/home/a/.local/state/sixfold/dev"),
-    ],
-)
-def test_where_they_are_kept(environ: dict[str, str], folder: str) -> None:
-    """FIRST-04: in the user's state folder, never in the project."""
-    assert state_folder(environ) == Path(folder)

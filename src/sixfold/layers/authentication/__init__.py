@@ -9,7 +9,7 @@ JWKS-*, PRM-*, TOK-21 to TOK-23.
 from sixfold.layers.authentication.api_key import make_key
 from sixfold.layers.authentication.challenge import resource_metadata
 from sixfold.layers.authentication.check import Authentication
-from sixfold.layers.authentication.dev import DevKeys, state_folder
+from sixfold.layers.authentication.dev import DevKeys
 from sixfold.layers.authentication.jwks import KeyRings
 from sixfold.layers.authentication.key_file import ApiKeyError, ApiKeyStore, KeyRecord, append
 from sixfold.layers.authentication.key_ring import KeyRing
@@ -29,5 +29,4 @@ __all__ = [
     "append",
     "make_key",
     "resource_metadata",
-    "state_folder",
 ]

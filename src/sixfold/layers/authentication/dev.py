@@ -26,13 +26,6 @@ _SIZE: Final = 32
 _OWN: Final = frozenset(("iss", "sub", "aud", "exp", "iat", "jti", "client_id", "scope"))
 
 
-def state_folder(environ: Mapping[str, str]) -> Path:
-    """Return where this user's developer keys are kept (XDG base directories)."""
-    home = environ.get("XDG_STATE_HOME", "")
-    root = Path(home) if home.startswith("/") else Path(environ.get("HOME") or Path.home()) / ".local" / "state"
-    return root / "sixfold" / "dev"
-
-
 class DevKeys:
     """The developer's signing key.
 

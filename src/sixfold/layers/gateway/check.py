@@ -45,7 +45,8 @@ class Gateway:
         self._rule = policy.rule("routes", "routes")
         self._body_rule = policy.rule("gateway.max_body")
         self._cors = CorsRules(table.cors, policy.rule("gateway.cors"))
-        doors = [compile_door(policy, operation) for operation in policy.operations]
+        listed = [operation for operation in policy.operations if operation.operation_id != UNLISTED]
+        doors = [compile_door(policy, operation) for operation in listed]
         self._router = compile_router(doors)
         for path, reply in (replies or {}).items():
             self._router.add("GET", path, reply)

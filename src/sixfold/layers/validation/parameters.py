@@ -6,7 +6,8 @@ another case, a scalar that comes twice, an id of the path that stands in the qu
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, Literal
 
 from jsonschema_rs import Draft202012Validator
@@ -30,6 +31,7 @@ _STYLES: Final[Mapping[str, frozenset[str]]] = {
     "header": frozenset(("simple",)),
     "cookie": frozenset(("form",)),
 }
+_SHORT_INTEGER: Final = re.compile(r"-?(?:0|[1-9][0-9]{0,14})", re.ASCII)
 _ANNOTATIONS: Final = frozenset(("type", "description", "title", "default", "example", "examples", "deprecated"))
 
 
@@ -42,9 +44,10 @@ class Check:
         validator: of the schema, or None if every value will do.
     """
 
-    __slots__ = ("_read", "_validator", "name", "required", "trivial", "where")
+    __slots__ = ("_read", "_validator", "name", "quick", "required", "trivial", "where")
 
     def __init__(self, parameter: Parameter, read: Reading, validator: Draft202012Validator | None) -> None:
+        self.quick = _quick(parameter)
         self.name = parameter.name
         self.required = parameter.required or parameter.location == "path"
         # A part of the path comes exactly once, so one that may hold any text cannot be wrong.
@@ -74,6 +77,29 @@ class Check:
     def missing(self) -> tuple[Fault, ...]:
         """Return the fault of a parameter that did not come; () if it need not."""
         return (Fault(self.where, "a value: the parameter is required", "nothing"),) if self.required else ()
+
+
+def _quick(parameter: Parameter) -> Callable[[str], bool] | None:
+    """Return a test that a good text of the commonest schemas passes, or None.
+
+    It never says that a text is wrong: what does not pass is checked in full.
+    """
+    schema = parameter.schema
+    if not isinstance(schema, Mapping) or parameter.media_type or parameter.style not in ("form", "simple"):
+        return None
+    if parameter.location not in ("path", "query"):
+        return None
+    bounds = {key: value for key, value in schema.items() if key not in _ANNOTATIONS}
+    if any(type(value) is not int for value in bounds.values()):
+        return None
+    if schema.get("type") == "string" and bounds.keys() <= {"minLength", "maxLength"}:
+        least, most = bounds.get("minLength", 0), bounds.get("maxLength", 2**31)
+        return lambda text: least <= len(text) <= most
+    if schema.get("type") == "integer" and bounds.keys() <= {"minimum", "maximum"}:
+        low, high = bounds.get("minimum", -SAFE_INTEGER), bounds.get("maximum", SAFE_INTEGER)
+        low, high = max(low, -SAFE_INTEGER), min(high, SAFE_INTEGER)
+        return lambda text: _SHORT_INTEGER.fullmatch(text) is not None and low <= int(text) <= high
+    return None
 
 
 def _may_be_large(value: Any) -> bool:
@@ -128,7 +154,7 @@ class Query:
         unknown: what becomes of other names.
     """
 
-    __slots__ = ("_checks", "_deep", "_lowered", "_path_names", "_routes", "_unknown", "needed")
+    __slots__ = ("_checks", "_deep", "_lowered", "_path_names", "_quick", "_required", "_routes", "_unknown", "needed")
 
     def __init__(
         self,
@@ -145,9 +171,15 @@ class Query:
         self._path_names = frozenset(name.lower() for name in path_names)
         self._unknown = unknown
         self.needed = any(check.required for check in checks)
+        self._required = frozenset(check.name for check in checks if check.required)
+        self._quick = {
+            name: check.quick for name, (check, part) in routes.items() if not part and check.quick is not None
+        }
 
     def check(self, request: Request) -> tuple[tuple[Fault, ...], bytes | None]:
         """Return faults, and the target without the names that were stripped (None if it stays as it is)."""
+        if self._plainly_good(request.query_pairs):
+            return (), None
         faults: list[Fault] = []
         groups: dict[Check, list[tuple[str, str]]] = {}
         stripped: set[str] = set()
@@ -163,6 +195,16 @@ class Query:
             pairs = groups.get(check)
             faults.extend(check.missing() if pairs is None else check.faults(pairs))
         return tuple(faults[:MAX_FAULTS]), _without(request, stripped) if stripped else None
+
+    def _plainly_good(self, pairs: tuple[tuple[str, str], ...]) -> bool:
+        """Return whether each name is declared, came once, and holds a text that is seen to be good at once."""
+        seen = set()
+        for name, text in pairs:
+            quick = self._quick.get(name)
+            if quick is None or not quick(text):
+                return False
+            seen.add(name)
+        return len(seen) == len(pairs) and self._required <= seen
 
     def _route_deep(self, name: str) -> tuple[Check, str] | None:
         if not self._deep or not name.endswith("]"):
@@ -197,6 +239,8 @@ def path_faults(checks: tuple[Check, ...], values: Mapping[str, str]) -> tuple[F
     faults: tuple[Fault, ...] = ()
     for check in checks:
         text = values.get(check.name)
+        if text is not None and check.quick is not None and check.quick(text):
+            continue
         faults += check.missing() if text is None else check.faults((("", text),))
     return faults
 
