@@ -96,7 +96,7 @@ def verify(outcome: Outcome, expected: Expected, *, method: str) -> None:
         assert re.fullmatch(pattern, values[0]), f"{name}: {values[0]}"
     for name in expected.absent_headers:
         assert not outcome.header(name), name
-    assert sorted(outcome.told) == sorted(expected.told)
+    assert sorted(outcome.told) == sorted(expected.told), f"told {outcome.told}"
     if expected.forwarded is not None:
         assert outcome.seen is not None, "nothing was forwarded"
         _verify_forwarded(outcome.seen, expected.forwarded)
@@ -109,7 +109,7 @@ def _verify_refusal(outcome: Outcome, refusal: Refusal, expected: Expected, meth
     assert refusal.reason, "a refusal tells the operator why"
     assert refusal.remedy, "a refusal tells the operator what would help"
     if expected.pointers:
-        assert sorted(outcome.pointers) == sorted(expected.pointers)
+        assert sorted(outcome.pointers) == sorted(expected.pointers), f"{outcome.pointers}"
     if expected.detail is not None:
         assert re.search(expected.detail, refusal.detail), refusal.detail
     if method == "HEAD":

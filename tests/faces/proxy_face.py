@@ -85,22 +85,32 @@ class Upstream:
     def __init__(self, thread: Thread) -> None:
         self.answer = Answer()
         self.seen: queue.SimpleQueue[Seen] = queue.SimpleQueue()
-        self.free = asyncio.Event()
-        self.free.set()
+        self._waits: list[asyncio.Event] = []  # of answers that are held back
+        self.holding = False
         self._server: asyncio.Server = thread.run(asyncio.start_server(self._serve, "127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
 
     async def stop(self) -> None:
-        self.free.set()
         self._server.close()
+
+    def release(self) -> None:
+        """Give the answers that were held back."""
+        for wait in self._waits:
+            wait.set()
+        self._waits.clear()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
                 seen = _read(head, await _body(reader, head))
+                wait = asyncio.Event()
+                if self.holding:
+                    self._waits.append(wait)
+                else:
+                    wait.set()
                 self.seen.put(seen)
-                await self.free.wait()
+                await wait.wait()
                 writer.write(_response(self.answer, head.startswith(b"HEAD ")))
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
@@ -178,11 +188,13 @@ class ProxyFace:
                 self._ask(worker, policy, call)
         for _ in range(case.repeat):
             self._ask(worker, policy, case)
+        self._upstream.holding = True
         held = [self._hold(worker, policy, case) for _ in range(case.held)]
+        self._upstream.holding = False
         self._forget()
         status, headers, body = self._ask(worker, policy, case)
         outcome = self._outcome(status, headers, body)
-        self._thread.call(self._upstream.free.set)
+        self._thread.call(self._upstream.release)
         for connection in held:
             connection.close()
         return outcome
@@ -228,7 +240,6 @@ class ProxyFace:
 
     def _hold(self, worker: Worker, policy: Policy, call: Call) -> socket.socket:
         """Send a request whose answer does not come; returns once the API has it."""
-        self._thread.call(self._upstream.free.clear)
         self._forget()
         connection = self._connect(worker, policy, call)
         connection.sendall(self._bytes(policy, call))
