@@ -28,7 +28,11 @@ DOCUMENT = {
                     "required": True,
                     "content": {
                         "application/json": {
-                            "schema": {"type": "object", "properties": {"qty": {"type": "integer"}}, "required": ["qty"]}
+                            "schema": {
+                                "type": "object",
+                                "properties": {"qty": {"type": "integer"}},
+                                "required": ["qty"],
+                            }
                         }
                     },
                 },
@@ -151,7 +155,9 @@ def test_off_tells_nothing(layer: str, build: Any, call: Any, mint: Any) -> None
 
 
 @pytest.mark.parametrize(("mode", "told"), [("shadow", ["unknown-host"]), ("off", [])])
-def test_a_gateway_that_only_tells_still_finds_the_door(mode: str, told: list[str], build: Any, call: Any, mint: Any) -> None:
+def test_a_gateway_that_only_tells_still_finds_the_door(
+    mode: str, told: list[str], build: Any, call: Any, mint: Any
+) -> None:
     """FLOW: in shadow mode a foreign host is told, and the call is judged as the operation it is."""
     permit = call(build(gateway=mode), mint("orders:write"), "gateway")
     assert isinstance(permit, Permit), permit
@@ -205,7 +211,9 @@ def test_a_refusal_gives_its_place_back(broken: str, roomy: Any, call: Any, mint
 
 
 @pytest.mark.parametrize("verb", ["may", "parameters", "reads_body", "body"])
-def test_a_bug_gives_its_place_back(verb: str, roomy: Any, call: Any, mint: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bug_gives_its_place_back(
+    verb: str, roomy: Any, call: Any, mint: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """FLOW: an exception refuses, is no open door, and leaves nothing held."""
     room = roomy.authorization if verb == "may" else roomy.validation
 
@@ -232,7 +240,9 @@ def test_a_caller_who_leaves_gives_the_place_back(roomy: Any, ask: Any, call: An
 
 
 @pytest.mark.parametrize("layer", ["encryption.channel", "authentication.who", "rate_limiting.spend", "gateway.route"])
-def test_a_bug_in_any_layer_refuses(layer: str, build: Any, call: Any, mint: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bug_in_any_layer_refuses(
+    layer: str, build: Any, call: Any, mint: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """FLOW: failure of a part never means open."""
     engine = build()
     room, _, verb = layer.partition(".")
@@ -313,7 +323,9 @@ def test_a_new_seed_gives_other_ids() -> None:
 def test_problem_documents(code: str) -> None:
     """LOG-02: RFC 9457, public words only, for every code of the table."""
     rule = Rule("[[routes]] GET /x", "/private/sixfold.toml", 7)
-    refusal = Refusal(code, rule, reason="private reason", remedy="private remedy", faults=(Fault("/a", "a number", "a text"),))
+    refusal = Refusal(
+        code, rule, reason="private reason", remedy="private remedy", faults=(Fault("/a", "a number", "a text"),)
+    )
     body = json.loads(refusal.problem())
     assert body["status"] == CODES[code].status
     assert body["title"] == CODES[code].title
@@ -358,7 +370,9 @@ BAD = [
 
 
 @pytest.mark.parametrize(("layer", "call"), BAD)
-def test_refusals_hold_no_values(layer: str, call: dict[str, Any], build: Any, ask: Any, decide: Any, mint: Any) -> None:
+def test_refusals_hold_no_values(
+    layer: str, call: dict[str, Any], build: Any, ask: Any, decide: Any, mint: Any
+) -> None:
     """EXP-03, LOG-01: what a caller sent is neither in the public text nor in the private one."""
     engine = build()
     headers = {**JSON, "authorization": f"Bearer {mint('orders:write')}", **call.get("headers", {})}
@@ -368,6 +382,13 @@ def test_refusals_hold_no_values(layer: str, call: dict[str, Any], build: Any, a
     refusal = request if isinstance(request, Refusal) else decide(engine, request, body)
     assert isinstance(refusal, Refusal)
     assert refusal.layer == layer
-    said = [refusal.problem().decode(), refusal.reason, refusal.remedy, refusal.detail, str(refusal.headers), repr(refusal.faults)]
+    said = [
+        refusal.problem().decode(),
+        refusal.reason,
+        refusal.remedy,
+        refusal.detail,
+        str(refusal.headers),
+        repr(refusal.faults),
+    ]
     assert not [text for text in said if SECRET in text]
     assert refusal.rule.name

@@ -329,11 +329,19 @@ def test_fields_may_serve_two_connections() -> None:
     """HDR-04: what was derived for one peer is not believed for another."""
     head = fields(("x-forwarded-for", "1.1.1.1"))
     cleaner = Canonicaliser(trusted=trust("private"))
-    found = [cleaner.request(b"GET", b"/", head, Peer(address), NOW) for address in ("10.0.0.1", "203.0.113.7", "10.0.0.1")]
-    assert [request.address for request in found if isinstance(request, Request)] == ["1.1.1.1", "203.0.113.7", "1.1.1.1"]
+    found = [
+        cleaner.request(b"GET", b"/", head, Peer(address), NOW) for address in ("10.0.0.1", "203.0.113.7", "10.0.0.1")
+    ]
+    assert [request.address for request in found if isinstance(request, Request)] == [
+        "1.1.1.1",
+        "203.0.113.7",
+        "1.1.1.1",
+    ]
 
 
-@pytest.mark.parametrize("text", ["unknown", "_x", "", "1.1.1", "1.1.1.1.1", "a:b", "[1.1.1.1", "1.1.1.1 2.2.2.2", "::g", "-", "1.1.1.1;"])
+@pytest.mark.parametrize(
+    "text", ["unknown", "_x", "", "1.1.1", "1.1.1.1.1", "a:b", "[1.1.1.1", "1.1.1.1 2.2.2.2", "::g", "-", "1.1.1.1;"]
+)
 def test_addresses_that_are_none(text: str) -> None:
     """HDR-04: obfuscated and forged hops are nobody's address."""
     assert plain_address(text) is None or text == "[1.1.1.1"
@@ -341,7 +349,14 @@ def test_addresses_that_are_none(text: str) -> None:
 
 def test_forwarding_headers_are_known() -> None:
     """HDR-04: what others believe about a caller is on the list."""
-    assert {b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip", b"true-client-ip", b"x-original-url"} <= FORWARDING
+    assert {
+        b"forwarded",
+        b"x-forwarded-for",
+        b"x-forwarded-host",
+        b"x-real-ip",
+        b"true-client-ip",
+        b"x-original-url",
+    } <= FORWARDING
 
 
 def test_networks_that_are_none() -> None:

@@ -25,7 +25,7 @@ from typing import Any
 import pytest
 import uvloop
 
-PATIENCE = 10.0  # seconds; only a failure lasts that long
+PATIENCE = 3.0  # seconds; only a failure lasts that long
 HELLO = b"HTTP/1.1 200 OK\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: 5\r\n\r\nhello"
 
 POLICY = """
@@ -101,7 +101,7 @@ class Client:
     def __init__(self, connection: socket.socket) -> None:
         self.socket = connection
         self.socket.settimeout(PATIENCE)
-        self.buffer = b""
+        self.buffer = bytearray()
 
     def send(self, data: bytes) -> Client:
         self.socket.sendall(data)
@@ -110,7 +110,7 @@ class Client:
     def more(self) -> bool:
         """Read once; False at the end."""
         try:
-            data = self.socket.recv(65536)
+            data = self.socket.recv(1 << 20)
         except ConnectionError:
             return False
         self.buffer += data
@@ -119,15 +119,15 @@ class Client:
     def until(self, mark: bytes) -> bytes:
         while mark not in self.buffer:
             if not self.more():
-                raise EOFError(f"closed after {self.buffer[:200]!r}")
-        taken, _, self.buffer = self.buffer.partition(mark)
-        return taken
+                raise EOFError(f"closed after {bytes(self.buffer[:200])!r}")
+        return self.exactly(self.buffer.index(mark) + len(mark))[: -len(mark)]
 
     def exactly(self, number: int) -> bytes:
         while len(self.buffer) < number:
             if not self.more():
                 raise EOFError(f"closed after {len(self.buffer)} of {number} bytes")
-        taken, self.buffer = self.buffer[:number], self.buffer[number:]
+        taken = bytes(self.buffer[:number])
+        del self.buffer[:number]
         return taken
 
     def head(self) -> Answer:
@@ -161,15 +161,14 @@ class Client:
         else:
             while self.more():
                 pass
-            answer.body, self.buffer = self.buffer, b""
+            answer.body = self.exactly(len(self.buffer))
         return answer
 
     def rest(self) -> bytes:
         """Read until the other side closes; fails if it never does."""
         while self.more():
             pass
-        taken, self.buffer = self.buffer, b""
-        return taken
+        return self.exactly(len(self.buffer))
 
     def is_closed(self) -> bool:
         """Wait for the end; nothing more may come."""
@@ -268,9 +267,7 @@ class Upstream:
 
     async def _serve(self) -> None:
         self.end = asyncio.Event()
-        server = await asyncio.start_server(
-            self._connection, "127.0.0.1", self.port, ssl=self.context, limit=1 << 20
-        )
+        server = await asyncio.start_server(self._connection, "127.0.0.1", self.port, ssl=self.context, limit=1 << 20)
         self.port = server.sockets[0].getsockname()[1]
         self.listening.set()
         await self.end.wait()
@@ -438,7 +435,11 @@ class Guard:
         return self.connect(self.address, data, context or self.context, name)
 
     def connect(
-        self, address: tuple[str, int], data: bytes = b"", context: ssl.SSLContext | None = None, name: str = "localhost"
+        self,
+        address: tuple[str, int],
+        data: bytes = b"",
+        context: ssl.SSLContext | None = None,
+        name: str = "localhost",
     ) -> Client:
         connection = socket.create_connection(address, PATIENCE)
         if context is not None:

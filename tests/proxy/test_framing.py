@@ -183,7 +183,9 @@ def test_a_body_that_did_not_wait(guard: Any, upstream: Any) -> None:
 
 def test_a_refusal_instead_of_100(guard: Any, upstream: Any) -> None:
     """H1-11: who is refused is told before sending the body."""
-    client = guard.client(raw("POST /orders HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n"))
+    client = guard.client(
+        raw("POST /orders HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n")
+    )
     answer = client.answer()
     assert answer.status == 401
     assert answer["connection"] == "close"
@@ -240,7 +242,10 @@ def test_pipelined_requests(guard: Any, upstream: Any) -> None:
     """H1-16: answers in the order of the requests, own ones among them."""
     upstream.answers = [b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n%d" % number for number in range(9)]
     client = guard.client(
-        b"".join(b"GET /%b HTTP/1.1\r\nHost: localhost\r\n\r\n" % (b"none" if number % 3 == 2 else b"open/x") for number in range(12))
+        b"".join(
+            b"GET /%b HTTP/1.1\r\nHost: localhost\r\n\r\n" % (b"none" if number % 3 == 2 else b"open/x")
+            for number in range(12)
+        )
     )
     found = [client.answer() for _ in range(12)]
     assert [answer.status for answer in found] == [200, 200, 404] * 4

@@ -208,7 +208,7 @@ CHUNKED = [
     b"0\r\n\r\n",
     b"3\r\nabc\r\n0\r\n\r\n",
     b"a;name=value\r\n0123456789\r\n1\r\nx\r\n000\r\nX-T: 1\r\n\r\n",
-    b"A; q=\"1\"\r\n0123456789\r\n0;end\r\n\r\nGET / HTTP/1.1\r\n",
+    b'A; q="1"\r\n0123456789\r\n0;end\r\n\r\nGET / HTTP/1.1\r\n',
 ]
 CHUNK_PIECES = [
     b"\r", b"\n", b"\r\n", b";", b" ", b"\t", b"+", b"-", b"_", b"0x", b"0", b"f", b"g", b"\x00", b"\x80", b":", b"Host: x\r\n",

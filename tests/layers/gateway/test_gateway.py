@@ -47,7 +47,9 @@ headers = ["authorization", "content-type"]
 credentials = true
 """
 KEYS = '{"version": 1, "keys": []}'
-USER = Identity("alice", issuer="https://id.example", client_id="app", claims={"org": {"id": 7}, "vip": True, "bad": "a\r\nb"})
+USER = Identity(
+    "alice", issuer="https://id.example", client_id="app", claims={"org": {"id": 7}, "vip": True, "bad": "a\r\nb"}
+)
 
 
 @pytest.fixture
@@ -221,7 +223,10 @@ def test_request_edits(build: Any, ask: Any) -> None:
     request = ask(engine, "GET /orders", headers, address="203.0.113.7")
     found = forwarded(engine, request, USER)
     assert "root" not in str(found)
-    chosen = {name: found.get(name) for name in ("x-gone", "x-old", "x-new", "x-user-id", "x-org", "x-vip", "x-from", "x-fixed", "x-bad")}
+    chosen = {
+        name: found.get(name)
+        for name in ("x-gone", "x-old", "x-new", "x-user-id", "x-org", "x-vip", "x-from", "x-fixed", "x-bad")
+    }
     assert chosen == {
         "x-gone": None, "x-old": None, "x-new": "2", "x-user-id": "alice", "x-org": "org-7", "x-vip": "true",
         "x-from": "app@203.0.113.7", "x-fixed": "yes", "x-bad": None,
@@ -307,7 +312,9 @@ def test_cookies_stay_apart(build: Any, ask: Any) -> None:
 
 def test_response_edits(build: Any, ask: Any) -> None:
     """HDR-02: the policy's own edits of an answer."""
-    engine = build(tables='[gateway.response_headers]\nremove = ["X-Gone"]\nrename = { "X-Old" = "X-New" }\nset = { "X-User" = "{subject}" }\n')
+    engine = build(
+        tables='[gateway.response_headers]\nremove = ["X-Gone"]\nrename = { "X-Old" = "X-New" }\nset = { "X-User" = "{subject}" }\n'
+    )
     found = dict(answered(engine, ask(engine, "GET /orders"), ("x-gone", "1"), ("x-old", "2"), ("x-user", "root")))
     assert found == {**SAFE, "x-new": "2", "x-user": "alice"}
 
@@ -384,7 +391,10 @@ def test_preflight(build: Any, ask: Any, decide: Any) -> None:
 def test_preflights_that_ask_too_much(headers: dict[str, str], build: Any, ask: Any, decide: Any) -> None:
     """HDR-03: a method or header that is not listed."""
     engine = build(tables=CORS)
-    assert decide(engine, ask(engine, "OPTIONS /orders", {"origin": "https://app.example", **headers})).code == "origin-refused"
+    assert (
+        decide(engine, ask(engine, "OPTIONS /orders", {"origin": "https://app.example", **headers})).code
+        == "origin-refused"
+    )
 
 
 @pytest.mark.parametrize(
@@ -417,7 +427,14 @@ def test_the_signed_identity(build: Any, ask: Any) -> None:
     engine = build()
     now = 1_800_000_000_000_000
     request = ask(engine, "GET /orders", now=now)
-    user = Identity("alice", issuer="https://id.example", client_id="app", scopes=frozenset(("b", "a")), roles=frozenset(("r",)), tenant="t")
+    user = Identity(
+        "alice",
+        issuer="https://id.example",
+        client_id="app",
+        scopes=frozenset(("b", "a")),
+        roles=frozenset(("r",)),
+        tenant="t",
+    )
     value = forwarded(engine, request, user)["sixfold-identity"]
     assert forwarded(engine, request, user)["sixfold-identity"] == value
     assert forwarded(engine, ask(engine, "GET /orders", now=now + 44_000_000), user)["sixfold-identity"] == value
