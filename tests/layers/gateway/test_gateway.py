@@ -262,7 +262,7 @@ def answered(engine: Any, request: Any, *pairs: tuple[str, str]) -> list[tuple[s
     door = engine.gateway.route(request)
     headers = [(name.encode(), value.encode()) for name, value in pairs]
     found = engine.gateway.answer(request, door, USER, headers)
-    assert request is None or engine.gateway.answer_lines(request, door, USER, headers) == b"".join(
+    assert request is None or engine.gateway.answer_lines(request, door, USER, headers, {}) == b"".join(
         b"%b: %b\r\n" % pair for pair in found
     )
     return [(name.decode(), value.decode()) for name, value in found]
