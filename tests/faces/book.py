@@ -152,7 +152,8 @@ class Case(Call):
                 raise ValueError(f"`{self.name}`: `{expected.code}` is said by {row.layer}")
             if expected.forwarded is not None:
                 raise ValueError(f"`{self.name}`: what is refused is not forwarded")
-        for pattern in (*expected.headers.values(), *(expected.forwarded.headers if expected.forwarded else {}).values()):
+        forwarded = expected.forwarded or Forwarded()
+        for pattern in (*expected.headers.values(), *forwarded.headers.values()):
             re.compile(pattern)
         if sum(value is not None for value in (self.body, self.json_, self.hex)) > 1:
             raise ValueError(f"`{self.name}` has more than one body")

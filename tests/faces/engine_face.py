@@ -44,9 +44,7 @@ class EngineFace:
             decision.close()
         return outcome
 
-    def _decide(
-        self, engine: Engine, policy: Policy, call: Call
-    ) -> tuple[Request | None, Permit | Refusal | Reply]:
+    def _decide(self, engine: Engine, policy: Policy, call: Call) -> tuple[Request | None, Permit | Refusal | Reply]:
         pairs = [(name.lower().encode(), value.encode()) for name, value in self._stage.headers(policy, call)]
         fields = engine.canonicaliser.fields(pairs)
         if isinstance(fields, Refusal):
@@ -90,9 +88,7 @@ class EngineFace:
         return outcome
 
 
-def _own(
-    engine: Engine, request: Request | None, decision: Refusal | Reply, told: list[str] | None = None
-) -> Outcome:
+def _own(engine: Engine, request: Request | None, decision: Refusal | Reply, told: list[str] | None = None) -> Outcome:
     status, headers, body = engine.render(decision, request)
     if request is not None and request.method == "HEAD":
         body = b""
