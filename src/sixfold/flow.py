@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, final
 from sixfold.decision import Refusal, Reply, Rule, decision_id, next_number
 from sixfold.identity import ANONYMOUS, Identity
 from sixfold.needs import Body, Need
-from sixfold.request import Pair, Request, encode
+from sixfold.request import Pair, Request
 
 if TYPE_CHECKING:
     from sixfold.engine import Engine
@@ -76,17 +76,23 @@ class Permit:
         engine.rate_limiting.headers(self.ledger, self.request, headers)
         return headers
 
-    def finish_lines(self, headers: list[Pair]) -> bytes:
-        """Return the same as `finish`, as header lines: what the proxy sends."""
+    def finish_lines(self, headers: list[Pair], memo: dict[str, Any]) -> bytes:
+        """Return the same as `finish`, as header lines: what the proxy sends.
+
+        Arguments:
+            memo: of these headers; keeps what depends on them alone.
+        """
         engine, request = self.engine, self.request
-        limits: list[Pair] = []
-        engine.rate_limiting.headers(self.ledger, request, limits)
-        lines = engine.gateway.answer_lines(request, self.door, self.identity, headers)
-        return b"".join((lines, engine.encryption.line(request), encode(limits)))
+        return (
+            engine.gateway.answer_lines(request, self.door, self.identity, headers, memo)
+            + engine.encryption.line(request)
+            + engine.rate_limiting.lines(self.ledger, request)
+        )
 
     def close(self) -> None:
         """Say that the exchange is over, however it ended: gives back what was held (concurrency)."""
-        self.engine.rate_limiting.release(self.ledger)
+        if self.ledger.held is not None:
+            self.engine.rate_limiting.release(self.ledger)
 
 
 def check(engine: Engine, request: Request) -> Flow:

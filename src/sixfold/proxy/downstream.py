@@ -14,6 +14,7 @@ from sixfold.proxy.http1 import (
     BodyReader,
     Broken,
     ChunkedBody,
+    GOOD_LINE,
     FieldReader,
     SizedBody,
     request_length,
@@ -90,6 +91,13 @@ class Downstream(asyncio.Protocol):
         if self._buffer:
             data = self._buffer + data
             self._buffer = b""
+        elif self.exchange is None and self.reader is None and data.find(b"\r\n\r\n") == len(data) - 4:
+            if not self._writing_since:  # one whole head and nothing else, the common case
+                try:
+                    self._head(data)
+                except Broken as problem:
+                    self._broken(problem.refusal)
+                return
         self._consume(data)
 
     def eof_received(self) -> bool:
@@ -170,9 +178,15 @@ class Downstream(asyncio.Protocol):
         edge = self.edge
         if len(head) > edge.table.max_header_section:
             raise Broken("headers-too-large", "an over-long header section")
-        line_end = head.find(b"\r\n")
-        method, target, version = request_line(head[:line_end])
-        block = head[line_end:]
+        match = GOOD_LINE.match(head)
+        if match is not None:
+            method, target = match.groups()
+            version = b"1.1"
+            block = head[match.end() - 2 :]
+        else:
+            line_end = head.find(b"\r\n")
+            method, target, version = request_line(head[:line_end])
+            block = head[line_end:]
         if block != self._block or version != b"1.1":
             refusal = self._new_section(block, version)
             if refusal is not None:
@@ -282,10 +296,12 @@ class Downstream(asyncio.Protocol):
             self._close()
             return
         self._body_bytes = 0
-        if self.reader is None:
-            self._idle()
-        else:
+        if self.reader is not None:
             self.resume_reading()
+            return
+        self.deadline = self.edge.now + self.edge.table.idle_timeout
+        if self._buffer or self._paused or self._half_closed:
+            self._go_on()
 
     def _idle(self) -> None:
         self.deadline = self.edge.now + self.edge.table.idle_timeout

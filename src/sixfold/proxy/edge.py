@@ -42,7 +42,7 @@ class Edge:
         self.now = time.monotonic()
         self.date = b""
         self.room: Callable[[], None] | None = None  # called when a connection has ended
-        self._pools: dict[str | None, Pool] = {}
+        self.pools: dict[str | None, Pool] = {}  # None: the policy's upstream
         self._tasks: set[asyncio.Task[Any]] = set()
         self.engine: Engine
         self.table: Gateway
@@ -53,7 +53,7 @@ class Edge:
         """Judge by this engine from the next request on; requests under way end under the old one."""
         table = engine.policy.document.gateway
         pools = self._make_pools(engine, table)
-        old, self._pools = self._pools, pools
+        old, self.pools = self.pools, pools
         self.engine = engine
         self.table = table
         for key, pool in old.items():
@@ -70,7 +70,7 @@ class Edge:
             target = parse_target(url)
             if target.tls and context is None:
                 context = client_context(authority)
-            kept = self._pools.get(key)
+            kept = self.pools.get(key)
             if kept is not None and kept.target == target and not target.tls:
                 pools[key] = kept
                 continue
@@ -79,10 +79,6 @@ class Edge:
             )
             pools[key].now = self.now
         return pools
-
-    def pool(self, upstream: str | None) -> Pool:
-        """Return the pool of a route's upstream; None is the policy's."""
-        return self._pools[upstream]
 
     def plain_refusal(self) -> Refusal:
         """Return the answer of the port that speaks no TLS (TLS-10)."""
@@ -125,7 +121,7 @@ class Edge:
         now = self.now = time.monotonic()
         for connection in [*self.connections]:
             connection.sweep(now)
-        for pool in self._pools.values():
+        for pool in self.pools.values():
             pool.sweep(now)
         self._tick_date()
 
@@ -142,7 +138,7 @@ class Edge:
         """End everything now."""
         for connection in [*self.connections]:
             connection.abort()
-        for pool in self._pools.values():
+        for pool in self.pools.values():
             pool.close()
 
 

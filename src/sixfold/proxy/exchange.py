@@ -40,11 +40,25 @@ class Exchange:
         started: loop time in seconds.
     """
 
-    __slots__ = (
-        "_body", "_body_size", "_chunking", "_collecting", "_flow", "_held", "_judge", "_length", "_retried", "_sending", "answered",
-        "code", "deadline", "downstream", "edge", "engine", "over", "permit", "request", "request_sent", "sent", "status",
-        "upstream",
-    )  # fmt: skip
+    # Most exchanges change few of these, so they stand on the class until they do.
+    permit: Permit | None = None
+    upstream: Upstream | None = None
+    answered = False  # the head of the answer was written
+    over = False
+    request_sent = False
+    status = 0
+    sent = 0  # bytes of body sent to the client
+    code = ""
+    deadline = 0.0
+    _flow: Flow | None = None
+    _collecting = -1
+    _sending = False  # the request's body goes to the upstream as it comes
+    _chunking = False  # the answer's body goes to the client in chunks
+    _body_size = 0
+    _held: ResponseHead | None = None
+    _judge = -1
+    _length: int | None = None
+    _retried = False
 
     def __init__(self, downstream: Downstream, request: Request) -> None:
         edge = downstream.edge
@@ -52,25 +66,7 @@ class Exchange:
         self.edge: Edge = edge
         self.engine = edge.engine
         self.request = request
-        self.permit: Permit | None = None
-        self.upstream: Upstream | None = None
-        self.answered = False  # the head of the answer was written
-        self.over = False
-        self.request_sent = False
-        self.status = 0
-        self.sent = 0  # bytes of body sent to the client
-        self.code = ""
-        self.deadline = 0.0
-        self._flow: Flow | None = None
-        self._collecting = -1
-        self._sending = False  # the request's body goes to the upstream as it comes
-        self._chunking = False  # the answer's body goes to the client in chunks
         self._body: list[bytes] = []
-        self._body_size = 0
-        self._held: ResponseHead | None = None
-        self._judge = -1
-        self._length: int | None = None
-        self._retried = False
 
     # ------------------------------------------------------------------ deciding
 
@@ -169,23 +165,21 @@ class Exchange:
 
     def _timeout(self) -> float:
         permit = self.permit
-        timeout = permit.door.operation.timeout if permit is not None else None
-        return timeout if timeout is not None else self.edge.table.upstream_timeout
+        return permit.door.timeout if permit is not None else self.edge.table.upstream_timeout
 
     # ------------------------------------------------------------------ forwarding
 
     def _forward(self, permit: Permit) -> None:
+        """Send a permitted request on its way: on a connection that is free now, or when the pool has one."""
         if self.downstream.reader is not None:
             self.downstream.wants_body()
-        self._take(permit)
-
-    def _take(self, permit: Permit) -> None:
-        pool = self.edge.pool(permit.door.operation.upstream)
-        self.deadline = self.edge.now + self.edge.table.connect_timeout + 1
-        repeatable = self.request.method in _REPEATABLE and self.request.length == 0
-        connection = pool.take(self, repeatable=repeatable)
+        edge, request = self.edge, self.request
+        pool = edge.pools[permit.door.operation.upstream]
+        connection = pool.take(self, request.length == 0 and request.method in _REPEATABLE)
         if connection is not None:
             self.connected(connection)
+        else:
+            self.deadline = edge.now + edge.table.connect_timeout + 1
 
     def connected(self, connection: Upstream) -> None:
         """Send the request on a connection that the pool handed over."""
@@ -193,13 +187,15 @@ class Exchange:
         assert permit is not None  # noqa: S101
         request = self.request
         self.upstream = connection
-        connection.begin(self)
+        connection.exchange = self
         head = self._head(permit)
-        if permit.body is not None:
+        if request.length == 0:
+            end = b"\r\n" if request.method in _REPEATABLE else b"content-length: 0\r\n\r\n"
+            connection.transport.write(head + end)
+            self.request_sent = True
+            self.deadline = self.edge.now + permit.door.timeout
+        elif permit.body is not None:
             connection.transport.write(b"%bcontent-length: %d\r\n\r\n%b" % (head, len(permit.body), permit.body))
-            self._sent_whole()
-        elif request.length == 0:
-            connection.transport.write(head + (b"\r\n" if request.method in _REPEATABLE else b"content-length: 0\r\n\r\n"))
             self._sent_whole()
         else:
             self._stream(connection, head)
@@ -220,9 +216,10 @@ class Exchange:
     def _head(self, permit: Permit) -> bytes:
         """Return request line and header lines, rebuilt; the part that repeats on a connection is kept encoded."""
         request, gateway = self.request, self.engine.gateway
-        if permit.door.request_edits is not None or permit.body is not None:
+        stale = permit.body is not None and not request.fields.first.keys().isdisjoint(_DIGESTS)
+        if permit.door.request_edits is not None or stale:
             pairs = gateway.forward(request, permit.door, permit.identity)
-            if permit.body is not None:
+            if stale:  # digests of bytes that are not sent
                 pairs = [pair for pair in pairs if pair[0] not in _DIGESTS]
             return b"%b %b HTTP/1.1\r\nhost: %b\r\n%b" % (
                 request.method.encode(),
@@ -266,7 +263,7 @@ class Exchange:
         if retry and repeatable and not self._retried and not self.answered:
             self._retried = True
             self.request_sent = False
-            self._take(permit)
+            self._forward(permit)
         else:
             self.fail(_upstream("upstream-malformed", "the connection ended before the answer did", _SEE_UPSTREAM))
 
@@ -291,6 +288,27 @@ class Exchange:
             self.fail(_upstream("upstream-timeout", "no answer in time", "raise `timeout` for this route"))
 
     # ------------------------------------------------------------------ answering
+
+    def answer_whole(self, head: ResponseHead, body: bytes) -> None:
+        """Take an answer that came in one piece: nearly all do."""
+        self.upstream = None
+        permit = self.permit
+        if self.over or permit is None:
+            return
+        status = head.status
+        if self.engine.answer_mode != "off" or status == 204:
+            self.answer(head, len(body), body, complete=True)
+            return
+        downstream = self.downstream
+        lines = permit.finish_lines(head.pairs, head.memo)
+        self.answered = True
+        self.status = status
+        self.sent = len(body)
+        if downstream.reader is not None:
+            downstream.settle(self)
+        end = b"\r\n" if downstream.keep else b"connection: close\r\n\r\n"
+        downstream.transport.write(b"".join((_STATUS.get(status) or status_line(status), lines, end, body)))
+        self._done()
 
     def answer(self, head: ResponseHead, length: int | None, body: bytes, *, complete: bool) -> None:
         """Take status, headers and the first piece of the body from the upstream."""
@@ -328,7 +346,7 @@ class Exchange:
             tail = b"\r\n"
             downstream.keep = False
         self._chunking = downstream.chunks and (length is None or length == UNTIL_CLOSE) and not no_body
-        headers = permit.finish_lines(pairs)
+        headers = permit.finish_lines(pairs, head.memo if pairs is head.pairs else {})
         self.answered = True
         self.status = status
         self.sent += len(body)
@@ -407,7 +425,8 @@ class Exchange:
         complete = self.upstream is None
         if complete and (length is None or length == UNTIL_CLOSE):
             length = len(body)
-            head.pairs.append((b"content-length", b"%d" % length))
+            pairs = [*head.pairs, (b"content-length", b"%d" % length)]
+            head = ResponseHead(head.status, pairs, head.keep_alive, length)
         self._write_head(permit, head, length, body, complete=complete)
 
     # ------------------------------------------------------------------ ending

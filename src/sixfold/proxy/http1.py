@@ -42,6 +42,10 @@ class Broken(Exception):
         self.refusal = Refusal(code, RULE, reason=reason, remedy="send well-formed HTTP/1.1 (RFC 9112)", close=True)
 
 
+# The request line of nearly every request; `request_line` says what is wrong with any other.
+GOOD_LINE: Final = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]{1,16}) ([!-~]+) HTTP/1\.1\r\n")
+
+
 def request_line(line: bytes) -> tuple[bytes, bytes, bytes]:
     """Split a request line into method, target and version ("1.1", "1.0").
 
@@ -151,19 +155,20 @@ def content_length(value: bytes) -> int:
 
 
 class ResponseHead:
-    """Status and fields of an upstream's answer.
+    """Status and fields of an upstream's answer. Immutable, so that equal heads may share one.
 
     Arguments:
         framing: what its headers say of the body: bytes, None for chunked, or UNTIL_CLOSE.
     """
 
-    __slots__ = ("framing", "keep_alive", "pairs", "status")
+    __slots__ = ("framing", "keep_alive", "memo", "pairs", "status")
 
     def __init__(self, status: int, pairs: list[Pair], keep_alive: bool, framing: int | None) -> None:
         self.status = status
         self.pairs = pairs
         self.keep_alive = keep_alive
         self.framing = framing
+        self.memo: dict[str, Any] = {}  # what is derived once while an upstream repeats its head
 
 
 def response_head(head: bytes, reader: FieldReader) -> ResponseHead:

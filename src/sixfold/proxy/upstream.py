@@ -14,6 +14,7 @@ from sixfold.proxy.http1 import (
     Broken,
     ChunkedBody,
     FieldReader,
+    ResponseHead,
     SizedBody,
     UntilClose,
     response_head,
@@ -67,7 +68,7 @@ class Upstream(asyncio.Protocol):
     """One connection to an upstream; carries one exchange at a time."""
 
     __slots__ = (
-        "_blocked", "_buffer", "_fields", "_interim", "_reader", "alive", "exchange", "idle_since", "keep", "pool", "reused",
+        "_block", "_blocked", "_buffer", "_fields", "_interim", "_last", "_reader", "alive", "exchange", "idle_since", "keep", "pool", "reused",
         "transport",
     )  # fmt: skip
 
@@ -84,16 +85,12 @@ class Upstream(asyncio.Protocol):
         self._interim = 0
         self._blocked = False
         self._fields = FieldReader("upstream-malformed", text=True)
+        self._block = b""
+        self._last: ResponseHead | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Remember the transport."""
         self.transport = cast("asyncio.Transport", transport)
-
-    def begin(self, exchange: Exchange) -> None:
-        """Serve an exchange from now on."""
-        self.exchange = exchange
-        self.keep = True
-        self._interim = 0
 
     def data_received(self, data: bytes) -> None:
         """Read an answer."""
@@ -121,7 +118,8 @@ class Upstream(asyncio.Protocol):
                     raise Broken("upstream-malformed", "an endless header section")
                 self._buffer = data
                 return
-            head = response_head(data[: end + 4], self._fields)
+            block = data[: end + 4]
+            head = self._last if block == self._block and self._last is not None else self._learn(block)
             if head.status >= 200:
                 break
             self._interim += 1
@@ -129,6 +127,7 @@ class Upstream(asyncio.Protocol):
                 raise Broken("upstream-malformed", "an upgrade nobody asked for, or a storm of interim answers")
             data = data[end + 4 :]
         self._buffer = b""
+        self._interim = 0
         if not head.keep_alive:
             self.keep = False
         length = response_length(head, exchange.request.method)
@@ -138,7 +137,7 @@ class Upstream(asyncio.Protocol):
                 self.keep = False
                 body = body[:length]
             self._release(exchange)
-            exchange.answer(head, length, body, complete=True)
+            exchange.answer_whole(head, body)
             return
         if length is None:
             self._reader = ChunkedBody("upstream-malformed")
@@ -152,6 +151,12 @@ class Upstream(asyncio.Protocol):
         if done:
             self._end(exchange, rest)
         exchange.answer(head, length, piece, complete=done)
+
+    def _learn(self, block: bytes) -> ResponseHead:
+        """Read a head; upstreams repeat theirs, at least within a second, so the last one is kept."""
+        head = response_head(block, self._fields)
+        self._block, self._last = block, head
+        return head
 
     def _body(self, exchange: Exchange, data: bytes) -> None:
         assert self._reader is not None  # noqa: S101
@@ -240,7 +245,7 @@ class Pool:
         self._context = context
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def take(self, exchange: Exchange, *, repeatable: bool) -> Upstream | None:
+    def take(self, exchange: Exchange, repeatable: bool) -> Upstream | None:  # noqa: FBT001
         """Return an idle connection; else open one or queue the exchange, which is told by `connected`.
 
         Arguments:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 from sixfold.decision import Refusal, Reply
 from sixfold.identity import Identity
@@ -58,6 +58,8 @@ class Gateway:
             dropped |= _CREDENTIALS | (frozenset((keys.header.lower().encode(),)) if keys else frozenset())
         self._dropped = dropped
         self._security = SECURITY if table.security_headers else ()
+        self._varies = self._cors.varies
+        self._served: set[str] = set()  # hosts as clients wrote them that are served
         self._known: dict[bytes, bool] = {}  # header names of clients, and whether they pass
         self._shapes: dict[tuple[bytes, ...], Shape] = {}
         self.unlisted = compile_door(policy, unlisted_operation(policy))
@@ -66,8 +68,10 @@ class Gateway:
 
     def route(self, request: Request) -> Door | Refusal | Reply:
         """Return the door of a request, or an answer of our own, or the refusal (404, 405, 413, 421)."""
-        if self._hosts is not None and _bare(request.host) not in self._hosts:
-            return self._unknown_host(request)
+        if request.host not in self._served:
+            refusal = self._host(request)
+            if refusal is not None:
+                return refusal
         found = self._router.static(request.path)
         door = found.get(request.method) if found is not None else None
         if door is None:
@@ -110,7 +114,12 @@ class Gateway:
             close=True,
         )
 
-    def _unknown_host(self, request: Request) -> Refusal:
+    def _host(self, request: Request) -> Refusal | None:
+        """Look at a host that was not seen yet, with or without a port (PATH-03)."""
+        if self._hosts is None or _bare(request.host) in self._hosts:
+            if len(self._served) < _MAX_SHAPES:
+                self._served.add(request.host)
+            return None
         return Refusal(
             "unknown-host",
             self._host_rule,
@@ -224,12 +233,23 @@ class Gateway:
             self._cors.headers(request.fields.first.get(b"origin"), kept)
         return kept
 
-    def answer_lines(self, request: Request, door: Door, identity: Identity, headers: list[Pair]) -> bytes:
-        """Return the same as `answer`, as header lines."""
-        if door.response_edits is not None or self._cors.varies:
+    def answer_lines(
+        self, request: Request, door: Door, identity: Identity, headers: list[Pair], memo: dict[str, Any]
+    ) -> bytes:
+        """Return the same as `answer`, as header lines.
+
+        Arguments:
+            memo: of these headers; keeps the lines where they depend on nothing else.
+        """
+        if door.response_edits is not None or self._varies:
             return encode(self.answer(request, door, identity, headers))
+        known = memo.get("lines")
+        if known is not None and known[0] is self:
+            return known[1]  # type: ignore[no-any-return]
         shape = self._shape(headers)
-        return b"".join([b"%b: %b\r\n" % headers[index] for index in shape.kept]) + shape.lines
+        lines = b"".join([b"%b: %b\r\n" % headers[index] for index in shape.kept]) + shape.lines
+        memo["lines"] = (self, lines)
+        return lines
 
     def _shape(self, headers: list[Pair]) -> Shape:
         """Return what becomes of a header section; an upstream sends the same names again and again."""

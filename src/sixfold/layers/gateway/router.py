@@ -76,7 +76,8 @@ class Router:
             node = child
         else:
             if node.methods is not None and (entry := node.methods.get(method)) is not None:
-                return entry, dict(zip(node.names[method], values, strict=True))
+                names = node.names[method]
+                return entry, {names[0]: values[0]} if len(values) == 1 else dict(zip(names, values, strict=True))
         return self._search(segments, method)
 
     def _search(self, segments: list[str], method: str) -> tuple[Any, dict[str, str]] | frozenset[str]:

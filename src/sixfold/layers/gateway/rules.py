@@ -21,10 +21,11 @@ class Door:
         operation: what the policy says about it.
         max_body: bytes.
         request_edits, response_edits: header edits, or None.
+        timeout: seconds the upstream may take.
         parameters: decoded path parameters by name.
     """
 
-    __slots__ = ("max_body", "operation", "parameters", "request_edits", "response_edits")
+    __slots__ = ("max_body", "operation", "parameters", "request_edits", "response_edits", "timeout")
 
     def __init__(
         self,
@@ -32,8 +33,10 @@ class Door:
         max_body: int,
         request_edits: Edits | None,
         response_edits: Edits | None,
+        timeout: float,
         parameters: Mapping[str, str] = _NO_PARAMETERS,
     ) -> None:
+        self.timeout = timeout
         self.operation = operation
         self.max_body = max_body
         self.request_edits = request_edits
@@ -42,7 +45,9 @@ class Door:
 
     def at(self, parameters: Mapping[str, str]) -> Door:
         """Return this door with the parameters of one request."""
-        return Door(self.operation, self.max_body, self.request_edits, self.response_edits, parameters)
+        return Door(
+            self.operation, self.max_body, self.request_edits, self.response_edits, self.timeout, parameters
+        )
 
 
 def compile_door(policy: Policy, operation: Operation) -> Door:
@@ -58,7 +63,8 @@ def compile_door(policy: Policy, operation: Operation) -> Door:
         response_edits = Edits(table.response_headers, operation.response_headers)
     except ValueError as problem:
         raise ValueError(f"{operation.rule}: {problem}") from None
-    return Door(operation, limit, request_edits or None, response_edits or None)
+    timeout = table.upstream_timeout if operation.timeout is None else operation.timeout
+    return Door(operation, limit, request_edits or None, response_edits or None, timeout)
 
 
 def compile_router(doors: list[Door]) -> Router:

@@ -157,6 +157,14 @@ class RateLimiting:
         if ledger.results:
             ledger.plan.write(ledger.results, request.now, headers)
 
+    def lines(self, ledger: Ledger, request: Request) -> bytes:
+        """Return the same as header lines."""
+        if not ledger.results:
+            return b""
+        headers: list[Pair] = []
+        ledger.plan.write(ledger.results, request.now, headers)
+        return b"".join([b"%b: %b\r\n" % pair for pair in headers])
+
     def release(self, ledger: Ledger) -> None:
         """Give back the places that a request held; more than once does no harm."""
         held = ledger.held
