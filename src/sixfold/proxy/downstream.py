@@ -29,6 +29,7 @@ _BARE_NEWLINE: Final = re.compile(rb"(?<!\r)\n|\r(?!\n|\Z)|\x00")
 _MAX_PIPELINED: Final = 64 * 1024
 _MAX_DISCARD: Final = 64 * 1024
 _LINGER: Final = 2.0  # seconds in which a client may still read our last answer
+_FORGET: Final = 1.0  # seconds after which an idle connection's last header section is dropped
 _RATE_GRACE: Final = 5.0  # seconds before the minimum rate of a body is measured
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -365,6 +366,8 @@ class Downstream(asyncio.Protocol):
             now: loop time in seconds.
         """
         table = self.edge.table
+        if self._fields is not None and self.exchange is None and now > self.deadline - table.idle_timeout + _FORGET:
+            self._forget()
         if self._writing_since and now - self._writing_since > table.write_timeout:
             self.abort()
             return
@@ -384,6 +387,13 @@ class Downstream(asyncio.Protocol):
     def _too_slow(self, now: float) -> bool:
         elapsed = now - self._body_since - _RATE_GRACE
         return elapsed > 0 and not self._paused and self._body_bytes < elapsed * self.edge.table.min_body_rate
+
+    def _forget(self) -> None:
+        """Drop what was kept of the last request: ten thousand idle connections need no memory for it (SLOW-09)."""
+        self._block = b""
+        self._fields = None
+        self._field_reader.forget()
+        self.peer.memo.clear()
 
     def drain(self) -> None:
         """Close now if idle, else after the answer that is pending."""
