@@ -142,11 +142,14 @@ class Driver:
             return message
 
         async def say(message: Message) -> None:
+            if self._trouble is not None:
+                return  # the start has failed already; whatever the application says of it is no news
             if message["type"] == "lifespan.startup.complete":
                 try:
                     self.start()
                 except PolicyError as problem:
-                    message = {"type": "lifespan.startup.failed", "message": f"sixfold: {problem}"}
+                    await send({"type": "lifespan.startup.failed", "message": f"sixfold: {problem}"})
+                    raise  # through the application, so that it cleans up what it has started
             await send(message)
 
         await self._app(scope, hear, say)

@@ -94,7 +94,7 @@ class Exchange:
         """Judge, and let the application answer."""
         decision = await drive_async(self.engine.check(self.request), self._fetch, tell_bug)
         if type(decision) is not Permit:
-            await self.refuse(decision)  # type: ignore[arg-type]
+            await self.refuse(decision)
             return
         self.permit = decision
         if decision.told:

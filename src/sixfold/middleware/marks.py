@@ -5,10 +5,9 @@ Never a wrapper (UX-05): the marked function stays the function it was, so neith
 
 from __future__ import annotations
 
-import gc
 import inspect
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from functools import partial
 from typing import Any, Final, Literal, NamedTuple, TypeVar
 
@@ -20,6 +19,7 @@ from sixfold.policy.refine import alternatives
 Access = Literal["", "public", "authenticated", "require"]
 Endpoint = TypeVar("Endpoint")
 ATTRIBUTE: Final = "__sixfold__"
+_DEPTH: Final = 5  # wrappers around one another, as far as they are looked through
 
 
 class Words(NamedTuple):
@@ -158,25 +158,48 @@ def _own(target: object) -> tuple[Said, ...]:
     return said_by(target)
 
 
-def lost(seen: Iterable[Said], endpoints: Callable[[], Iterator[object]]) -> list[object]:
-    """Return the marked objects that no route calls: somebody wrapped them without telling (UX-05).
+def lost(seen: Iterable[Said], endpoints: Iterable[object]) -> list[object]:
+    """Return the marked objects that stand apart from the routes they were meant for (UX-05).
+
+    A decorator of somebody else's came between, and did not tell (`functools.wraps`): the endpoint calls what was
+    marked, or what was marked calls the endpoint. A marked function that has nothing to do with these endpoints is
+    not ours to judge: its router may be left out today, or belong to another application.
 
     Arguments:
-        seen: marks of the application's own routes.
-        endpoints: those of every route in this process; asked only if a mark is missing, since another application
-            or a router that is left out today may own it.
+        seen: marks that the routes carry.
+        endpoints: of these routes.
     """
-    missing = _missing({said.number for said in seen})
+    numbers = {said.number for said in seen}
+    missing = {
+        id(target): target for ref, said in _noted if said.number not in numbers and (target := ref()) is not None
+    }
     if not missing:
         return []
-    del missing
-    gc.collect()  # what was thrown away owns no marks
-    numbers = {said.number for said in seen} | {said.number for end in endpoints() for said in said_by(end)}
-    return _missing(numbers)
+    ends = {id(endpoint): endpoint for endpoint in endpoints}
+    inside = {key for endpoint in ends.values() for key in _reach(endpoint)}
+    return [target for key, target in missing.items() if key in inside or not ends.keys().isdisjoint(_reach(target))]
 
 
-def _missing(numbers: set[int]) -> list[object]:
-    return [target for ref, said in _noted if said.number not in numbers and (target := ref()) is not None]
+def _reach(start: object) -> dict[int, object]:
+    """Return what a callable holds on to, directly or through others, so that it may call it."""
+    found: dict[int, object] = {}
+    layer = [start]
+    for _ in range(_DEPTH):
+        layer = [one for outer in layer for one in _held(outer) if id(one) not in found]
+        found.update((id(one), one) for one in layer)
+    return found
+
+
+def _held(thing: object) -> list[object]:
+    held: list[object] = [getattr(thing, name, None) for name in ("__wrapped__", "__func__", "__self__", "func")]
+    for cell in getattr(thing, "__closure__", None) or ():
+        try:
+            held.append(cell.cell_contents)
+        except ValueError:  # not filled yet
+            continue
+    if not inspect.isclass(thing):
+        held += list(getattr(thing, "__dict__", {}).values())
+    return [one for one in held if callable(one)]
 
 
 def place(endpoint: object) -> tuple[str, int]:

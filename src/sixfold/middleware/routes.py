@@ -6,7 +6,6 @@ are read like the application itself; one that has no routes of its own stands a
 
 from __future__ import annotations
 
-import gc
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -14,10 +13,11 @@ from functools import partial
 from typing import Any, Final
 
 from starlette.convertors import CONVERTOR_TYPES
-from starlette.routing import BaseRoute, Host, Mount, Route, WebSocketRoute
+from starlette.routing import Host, Mount, Route, WebSocketRoute
 
 from sixfold.middleware.marks import Said, Words, combine, place, said_by
-from sixfold.middleware.table import Found, Segment, shown
+from sixfold.middleware.overlap import ANY, Segment, Shape, shape
+from sixfold.middleware.table import Found, shown
 from sixfold.policy import PolicyError, Problem
 from sixfold.policy.match import METHODS
 
@@ -40,6 +40,8 @@ class Discovery:
     Attributes:
         found: every route, in the order in which the router tries them.
         said: the marks that were met.
+        endpoints: functions, classes, their methods, mounted applications.
+        applications: those with an OpenAPI document, and the prefix they are mounted under.
     """
 
     def __init__(self, app: Any, dependencies: Marks = no_marks) -> None:
@@ -47,6 +49,7 @@ class Discovery:
         self._problems: list[Problem] = []
         self.said: list[Said] = []
         self.found: list[Found] = []
+        self.endpoints: list[object] = []
         self.applications: list[tuple[Any, str]] = [(app, "")]
         self._walk(app.routes, "")
         if self._problems:
@@ -122,18 +125,19 @@ class Discovery:
         identity: bool,
     ) -> None:
         self.said += said
-        template, segments = templates(path or "/")
+        self.endpoints += [endpoint, where]
+        template = shape_of(path or "/")
         file, line = place(where)
         try:
             together = combine([*words, *(one.words for one in said)])
         except ValueError as problem:
-            self._problems.append(Problem(str(problem), template, shown(file), line))
+            self._problems.append(Problem(str(problem), template.template, shown(file), line))
             return
         name = getattr(endpoint, "__qualname__", type(endpoint).__qualname__)
         origin = _PARAMETER.sub(r"{\1}", path)
         self.found += [
             Found(
-                method=method, path=template, segments=segments, origin=origin, words=together, file=file, line=line,
+                method=method, shape=template, origin=origin, words=together, file=file, line=line,
                 endpoint=name, identity=identity,
             )
             for method in methods
@@ -147,37 +151,36 @@ def contexts(routes: list[Any]) -> Iterator[Any]:
     yield from routes if walk is None else walk(routes)
 
 
-def every_endpoint() -> Iterator[object]:
-    """Yield the endpoints of all routes in this process, whoever owns them."""
-    for thing in gc.get_objects():
-        if isinstance(thing, BaseRoute):
-            endpoint = getattr(thing, "endpoint", None) or getattr(thing, "app", None)
-            yield endpoint
-            if isinstance(endpoint, type):
-                yield from (getattr(endpoint, verb.lower(), None) for verb in METHODS)
-
-
 def _methods(methods: Any) -> tuple[str, ...]:
     """Return the methods of a route that a request can have; GET answers HEAD as well, so HEAD need not stand twice."""
     chosen = tuple(one for one in METHODS if methods is None or one in methods)
     return tuple(one for one in chosen if one != "HEAD" or "GET" not in chosen)
 
 
-def templates(path: str) -> tuple[str, tuple[Segment, ...]]:
-    """Return a path of Starlette's as a template of ours, and its segments.
+def shape_of(path: str) -> Shape:
+    """Return a path of Starlette's as a template of ours, with what each of the two routers lets pass.
 
     A parameter that can hold slashes takes the rest of the path: what follows it is left to the application.
     """
-    shapes: list[str] = []
+    parts = path.split("/")[1:]
+    names: list[str] = []
     segments: list[Segment] = []
-    for text in path.split("/")[1:]:
-        parts = _PARAMETER.split(text)
-        patterns = [CONVERTOR_TYPES[kind or "str"].regex for kind in parts[2::3]]
+    for index, text in enumerate(parts):
+        pieces = _PARAMETER.split(text)
+        literal, patterns = pieces[0::3], [CONVERTOR_TYPES[kind or "str"].regex for kind in pieces[2::3]]
         if any(re.fullmatch(pattern, "a/b") for pattern in patterns):
-            return "/" + "/".join([*shapes, "**"]), (*segments, None)
-        shapes.append("".join(part + (f"{{{name}}}" if name else "") for part, name in zip(
-            parts[0::3], [*parts[1::3], ""], strict=True)))  # fmt: skip
-        literal = [re.escape(part) for part in parts[0::3]]
-        pieces = [a + b for a, b in zip(literal, [*(f"(?:{one})" for one in patterns), ""], strict=True)]
-        segments.append(re.compile("".join(pieces)) if patterns else text)
-    return "/" + "/".join(shapes), tuple(segments)
+            cut = index < len(parts) - 1 or literal != ["", ""]
+            return shape("/" + "/".join([*names, "**"]), tuple(segments), rest=True, cut=cut)
+        names.append(_PARAMETER.sub(r"{\1}", text))
+        segments.append(_segment(text, literal, patterns))
+    return shape("/" + "/".join(names), tuple(segments))
+
+
+def _segment(text: str, literal: list[str], patterns: list[str]) -> Segment:
+    if not patterns:
+        return Segment(text)
+    route, template = (
+        "".join(re.escape(fixed) + pattern for fixed, pattern in zip(literal, [*between, ""], strict=True))
+        for between in ([one if one == ANY else f"(?:{one})" for one in patterns], [ANY] * len(patterns))
+    )
+    return Segment("", re.compile(route), re.compile(template))

@@ -18,7 +18,7 @@ from sixfold.flow import Permit
 from sixfold.identity import Identity
 from sixfold.middleware.driver import Driver
 from sixfold.middleware.marks import Mark, Words, limited, lost, place, required
-from sixfold.middleware.routes import Discovery, every_endpoint
+from sixfold.middleware.routes import Discovery
 from sixfold.middleware.setup import Setup
 from sixfold.middleware.table import build, shown
 from sixfold.policy import Policy, PolicyError, Problem
@@ -141,7 +141,7 @@ class Sixfold:
             PolicyError: it cannot be used; a mark that no route carries is among the reasons (UX-05).
         """
         found = self.discover(self._app)
-        astray = lost(found.said, every_endpoint)
+        astray = lost(found.said, found.endpoints)
         if astray:
             raise PolicyError(*(_astray(endpoint) for endpoint in astray))
         return build(self._setup.loaded(), found.found)
@@ -158,5 +158,7 @@ class Sixfold:
 def _astray(endpoint: Any) -> Problem:
     file, line = place(endpoint)
     name = getattr(endpoint, "__qualname__", type(endpoint).__qualname__)
-    text = "carries a mark, but no route calls it: another decorator stands between; write the mark above that one"
+    text = (
+        "carries a mark that does not reach its route: another decorator stands between them; put the two side by side"
+    )
     return Problem(text, f"`{name}`", shown(file), line)

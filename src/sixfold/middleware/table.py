@@ -6,19 +6,20 @@ Framework-free. A face hands in the routes it found, in the order in which its r
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import combinations, product
 from pathlib import Path
 from typing import Final
 
 from sixfold.decision import Rule
 from sixfold.middleware.marks import SILENT, Words
+from sixfold.middleware.overlap import Shape, clashes, clashes_bare
 from sixfold.policy import Loaded, Operation, Policy, PolicyError, Problem, compile_policy, match
 from sixfold.policy.document import HeaderEdits
 
-Segment = str | re.Pattern[str] | None
-_SAMPLES: Final = ("1", "a", "1.5", "00000000-0000-4000-8000-000000000000", "a-1")
+_NOWHERE: Final = Rule("")
+Key = tuple[str, str]  # method and shape of the path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,10 +28,8 @@ class Found:
 
     Arguments:
         method: upper case.
-        path: template; a final `/**` takes any rest.
-        segments: of the path, to find routes that hide one another: text, the pattern of a parameter, or None
-            for `**`.
-        origin: the path as OpenAPI writes it, if that differs.
+        shape: the path, as template and as the application's router reads it.
+        origin: the path as OpenAPI writes it.
         words: what its marks say.
         file, line: of the endpoint.
         endpoint: its name, for messages.
@@ -39,8 +38,7 @@ class Found:
     """
 
     method: str
-    path: str
-    segments: tuple[Segment, ...]
+    shape: Shape
     origin: str = ""
     words: Words = SILENT
     file: str = ""
@@ -51,6 +49,16 @@ class Found:
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
+
+    @property
+    def path(self) -> str:
+        """The template."""
+        return self.shape.template
+
+    @property
+    def key(self) -> Key:
+        """What tells it from other operations of the policy."""
+        return self.method, match.shape(self.path)
 
     @property
     def rule(self) -> Rule:
@@ -69,18 +77,20 @@ def build(loaded: Loaded, found: Iterable[Found]) -> Policy:
         found: every route, in the order in which the router tries them.
 
     Raises:
-        PolicyError: see `compile_policy`; also a route that another one hides although they are ruled differently,
+        PolicyError: see `compile_policy`; also routes that hide one another although they are ruled differently,
             a path that no canonical request can have, `Identity` where nobody need be known.
     """
     routes = _served(found)
-    problems = [*_flaws(routes), *_hidden(routes)]
+    flaws = [_problem(one, wrong) for one in routes if (wrong := match.flaw(one.path, wildcard=True))]
+    if flaws:
+        raise PolicyError(*flaws)
+    policy = _compiled(loaded, routes, [])
+    ruled = {(one.method, match.shape(one.path)): one for one in policy.operations}
+    problems = [*_hidden(routes, ruled), *_unknown_identities(routes, ruled)]
     if problems:
         raise PolicyError(*problems)
-    policy = compile_policy(loaded, describe=lambda described: _operations(routes, described))
-    nobody = _unknown_identities(routes, policy)
-    if nobody:
-        raise PolicyError(*nobody)
-    return replace(policy, version=_version(policy))
+    closed = _closed(routes, ruled)
+    return _compiled(loaded, routes, closed) if closed else policy
 
 
 def shown(file: str) -> str:
@@ -93,79 +103,119 @@ def shown(file: str) -> str:
 
 def _served(found: Iterable[Found]) -> list[Found]:
     """Return the routes that can be called: of two with the same method and shape the first one counts."""
-    routes: dict[tuple[str, str], Found] = {}
+    routes: dict[Key, Found] = {}
     problems = []
     for route in found:
-        first = routes.setdefault((route.method, match.shape(route.path)), route)
+        first = routes.setdefault(route.key, route)
         if first.words != route.words:
-            problems.append(_problem(route, f"stands twice; `{first.endpoint}` ({first.rule.file}:{first.line}) "
-            "answers, and the two are not ruled alike"))  # fmt: skip
+            place = f"`{first.endpoint}` ({shown(first.file)}:{first.line})"
+            problems.append(_problem(route, f"stands twice; {place} answers, and the two are not ruled alike"))
     if problems:
         raise PolicyError(*problems)
     return list(routes.values())
-
-
-def _flaws(routes: list[Found]) -> Iterator[Problem]:
-    for route in routes:
-        if wrong := match.flaw(route.path, wildcard=True):
-            yield _problem(route, wrong)
 
 
 def _problem(route: Found, text: str) -> Problem:
     return Problem(text, str(route), shown(route.file), route.line)
 
 
+def _unknown_identities(routes: list[Found], ruled: dict[Key, Operation]) -> Iterator[Problem]:
+    for route in routes:
+        if route.identity and ruled[route.key].access == "public":
+            text = "is public, so nobody need be signed in, yet it asks for an `Identity`; write `OptionalIdentity`"
+            yield _problem(route, text)
+
+
 # ---------------------------------------------------------------------- routes that hide one another
 
 
-def _hidden(routes: list[Found]) -> Iterator[Problem]:
-    """Yield pairs where the application would call one endpoint and the policy would rule by another.
-
-    The application's router takes the first route that fits, ours the most specific one. Where they differ, the
-    caller would be judged by the rule of an endpoint that is never called.
-    """
-    for index, later in enumerate(routes):
-        weight = match.weight(later.path)
-        for earlier in routes[:index]:
-            if earlier.method != later.method or earlier.words == later.words:
-                continue
-            if match.weight(earlier.path) < weight and _overlap(earlier.segments, later.segments):
-                place = f"{earlier.path} ({shown(earlier.file)}:{earlier.line})"
-                text = f"is hidden by {place}, which comes first and is ruled differently; declare this one before it"
-                yield _problem(later, text)
+def _hidden(routes: list[Found], ruled: dict[Key, Operation]) -> Iterator[Problem]:
+    """Yield each route whose rule would judge calls of another endpoint, though that one is ruled differently."""
+    for one, other in _unlike(routes, ruled):
+        for judge, called, earlier in ((other, one, True), (one, other, False)):
+            if not _harmless(ruled[called.key]) and clashes(judge.shape, called.shape, earlier=earlier):
+                place = f"{called.path} ({shown(called.file)}:{called.line})"
+                text = f"would judge calls that reach {place}; declare the more specific one first, or rule them alike"
+                yield _problem(judge, text)
                 break
 
 
-def _overlap(one: tuple[Segment, ...], other: tuple[Segment, ...]) -> bool:
-    """Return whether some path fits both."""
-    for mine, theirs in zip(one, other, strict=False):
-        if mine is None or theirs is None:
-            return True
-        if not _meet(mine, theirs):
-            return False
-    shorter, longer = sorted((one, other), key=len)
-    return len(one) == len(other) or longer[len(shorter)] is None
+def _unlike(routes: list[Found], ruled: dict[Key, Operation]) -> Iterator[tuple[Found, Found]]:
+    """Yield pairs of one method that are not ruled alike, the earlier one first."""
+    rulings = _rulings(routes, ruled)
+    methods: dict[str, list[Found]] = {}
+    for route in routes:
+        methods.setdefault(route.method, []).append(route)
+    for same in methods.values():
+        for one, other in combinations(same, 2):
+            if rulings[one.key] != rulings[other.key]:
+                yield one, other
 
 
-def _meet(one: str | re.Pattern[str], other: str | re.Pattern[str]) -> bool:
-    if isinstance(one, str):
-        return one == other if isinstance(other, str) else other.fullmatch(one) is not None
-    if isinstance(other, str):
-        return one.fullmatch(other) is not None
-    if one.pattern == other.pattern:
-        return True
-    mine = [sample for sample in _SAMPLES if one.fullmatch(sample)]
-    theirs = [sample for sample in _SAMPLES if other.fullmatch(sample)]
-    # A pattern that fits no sample is not understood, so it may fit anything.
-    return not mine or not theirs or bool(set(mine) & set(theirs))
+def _rulings(routes: list[Found], ruled: dict[Key, Operation]) -> dict[Key, int]:
+    """Number what is said about operations, wherever it is said: those that are ruled alike get the same number."""
+    kinds: list[Operation] = []
+    numbers: dict[Key, int] = {}
+    for route in routes:
+        said = replace(
+            ruled[route.key], method="", path="", rule=_NOWHERE, contract_rule=_NOWHERE, operation_id="", index=0
+        )
+        if said not in kinds:
+            kinds.append(said)
+        numbers[route.key] = kinds.index(said)
+    return numbers
+
+
+def _harmless(called: Operation) -> bool:
+    """Return whether nobody gains by being judged by another rule: what anybody may call needs no guard."""
+    return called.access == "public" and not called.limits and called.contract is None
+
+
+def _closed(routes: list[Found], ruled: dict[Key, Operation]) -> list[Operation]:
+    """Return operations for corners where templates say more than the routes they stand for; nobody may call them.
+
+    `/files/**` means `/files` too, which the application may hand to another route; GET answers HEAD, which a
+    framework may hand to another route.
+    """
+    rulings = _rulings(routes, ruled)
+    closed: dict[Key, Operation] = {}
+    for judge, called, corner in _corners(routes):
+        key = (corner.method, match.shape(corner.path))
+        alike = rulings[judge.key] == rulings[called.key] or _harmless(ruled[called.key])
+        if not alike and key not in ruled:
+            closed[key] = corner
+    return list(closed.values())
+
+
+def _corners(routes: list[Found]) -> Iterator[tuple[Found, Found, Operation]]:
+    wide = [route for route in routes if route.shape.rest]
+    for judge, called in product(wide, routes):
+        if judge.method == called.method and clashes_bare(judge.shape, called.shape):
+            yield judge, called, _denied(judge, judge.method, judge.path.removesuffix("/**"))
+    gets = [route for route in routes if route.method == "GET"]
+    heads = [route for route in routes if route.method == "HEAD"]
+    for judge, called in product(gets, heads):
+        if clashes(judge.shape, called.shape, earlier=True):
+            yield judge, called, _denied(judge, "HEAD", judge.path)
+
+
+def _denied(route: Found, method: str, path: str) -> Operation:
+    rule = route.rule
+    return Operation(index=0, method=method, path=path, rule=rule, contract_rule=rule, access="deny")
 
 
 # ---------------------------------------------------------------------- operations
 
 
-def _operations(routes: list[Found], described: list[Operation]) -> list[Operation]:
+def _compiled(loaded: Loaded, routes: list[Found], closed: list[Operation]) -> Policy:
+    policy = compile_policy(loaded, describe=lambda described: [*_operations(routes, described), *closed])
+    return replace(policy, version=_version(policy))
+
+
+def _operations(routes: list[Found], described: list[Operation]) -> Iterator[Operation]:
     documents = {(one.method, match.shape(one.path)): one for one in described}
-    return [_operation(route, documents.get((route.method, match.shape(route.path)))) for route in routes]
+    for route in routes:
+        yield _operation(route, documents.get(route.key))
 
 
 def _operation(route: Found, described: Operation | None) -> Operation:
@@ -182,17 +232,11 @@ def _operation(route: Found, described: Operation | None) -> Operation:
     return replace(base, cost=words.cost) if words.cost else base
 
 
-def _unknown_identities(routes: list[Found], policy: Policy) -> list[Problem]:
-    public = {(one.method, one.path) for one in policy.operations if one.access == "public"}
-    text = "is public, so nobody need be signed in, yet it asks for an `Identity`; write `OptionalIdentity`"
-    return [_problem(one, text) for one in routes if one.identity and (one.method, one.path) in public]
-
-
 def _version(policy: Policy) -> str:
     """Return the hash of everything that decides: the file's own, and what the marks say."""
     digest = hashlib.sha256(policy.version.encode())
     for one in policy.operations:
         require = [sorted(names) for names in one.require]
-        said = (one.method, one.path, one.access, require, one.when, [repr(limit) for limit in one.limits], one.cost)
-        digest.update(repr(said).encode())
+        limits = [repr(limit) for limit in one.limits]
+        digest.update(repr((one.method, one.path, one.access, require, one.when, limits, one.cost)).encode())
     return digest.hexdigest()[:12]

@@ -89,7 +89,7 @@ _known: dict[tuple[Any, ...], tuple[Canonicaliser, Fields]] = {}
 
 
 def read_fields(headers: Iterable[Any], canonicaliser: Canonicaliser) -> Fields | Refusal:
-    """Return a header section, cleaned. Clients repeat theirs, so those seen last are kept with all that was derived."""
+    """Return a header section, cleaned. Clients repeat theirs, so the last ones are kept with all that was derived."""
     key = tuple(headers)
     try:
         known = _known.get(key)

@@ -62,7 +62,7 @@ class Handshake:
         """Judge, and let the application speak."""
         decision = await drive_async(self.engine.check(self.request), self._fetch, tell_bug)
         if type(decision) is not Permit:
-            await self.refuse(decision)  # type: ignore[arg-type]
+            await self.refuse(decision)
             return
         self.permit = decision
         if decision.told:
@@ -71,6 +71,9 @@ class Handshake:
             self._deadline = time.monotonic() + (expires - self.request.now) / 1_000_000
         try:
             await self._app(inward(self._scope, decision), self.receive, self.send)
+        except Exception:
+            if not self._expired:  # else it stumbled over the end that we made
+                raise
         finally:
             decision.close()
             self.status = self.status or 403  # never accepted
@@ -92,11 +95,10 @@ class Handshake:
 
     async def send(self, message: Message) -> None:
         """Take messages of the application; the answer to the handshake gets the answer's side of the layers."""
-        if self._expired:
-            return
-        if self._deadline and time.monotonic() >= self._deadline:
+        if self._deadline and not self._expired and time.monotonic() >= self._deadline:
             await self._expire()
-            return
+        if self._expired:
+            raise OSError("the connection was closed: the caller's credential has expired")
         kind = message["type"]
         if kind in ("websocket.accept", "websocket.http.response.start"):
             self.status = message.get("status", 101)
