@@ -272,10 +272,13 @@ class Upstream:
         self.listening.set()
         await self.end.wait()
         server.close()
+        for writer in self.writers:
+            writer.transport.abort()
         mine = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
         for task in mine:
             task.cancel()
         await asyncio.gather(*mine, return_exceptions=True)
+        await asyncio.sleep(0.01)  # transports close one turn of the loop later
 
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         number = self.connections
