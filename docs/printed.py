@@ -8,7 +8,7 @@ import re
 import tempfile
 import tomllib
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
@@ -22,6 +22,21 @@ from sixfold.policy.quantities import parse_duration, parse_size
 FOLDER: Final = Path(__file__).parent / "reference"
 LAYER_TABLES: Final = ("gateway", "encryption", "authentication", "authorization", "rate_limiting", "validation")
 _NOTE: Final = "<!-- printed by `make docs` from the code; do not edit -->\n"
+_ABOUT_POLICY: Final = """\
+`sixfold.toml`, or the same tree as YAML. Unknown keys are refused. A size is a number of bytes or a text like
+`"1 MiB"`; a duration is a number of seconds or a text like `"5 minutes"`. Where text may stand, `${NAME}`,
+`{ env = "NAME" }` and `{ file = "name" }` bring a value from elsewhere; `SIXFOLD_GATEWAY__LISTEN` overrides
+`[gateway] listen`, and so for every key. `sixfold schema` prints the grammar as JSON Schema.
+"""
+_ABOUT_REFUSALS: Final = """\
+Every refusal is an `application/problem+json` document (RFC 9457) with `type`, `title`, `status`, the stable `code` and
+the `decision` id that `sixfold explain` takes; `errors` names each fault of an input by JSON Pointer or by parameter.
+Titles are public; rule, reason and remedy are the operator's.
+"""
+_ABOUT_METRICS: Final = """\
+The admin listener answers `GET /metrics` in the Prometheus text format, for its own process. Beside it stand
+`/-/health`, `/-/ready` (503 while draining), `/-/status` and `/-/decisions`.
+"""
 _SIZES: Final = ((1024 * 1024, "MiB"), (1024, "KiB"))
 _SPANS: Final = ((86_400, "d"), (3600, "h"), (60, "min"))
 
@@ -42,7 +57,7 @@ def main() -> None:
         (FOLDER / name).write_text(text, encoding="utf-8")
 
 
-def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     """Return a Markdown table."""
     lines = [head, tuple("---" for _ in head), *rows]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines) + "\n"
@@ -57,10 +72,7 @@ def policy_page() -> str:
     parts = [
         "# The policy file\n",
         _NOTE,
-        "`sixfold.toml`, or the same tree as YAML. Unknown keys are refused. A size is a number of bytes or a text like "
-        '`"1 MiB"`; a duration is a number of seconds or a text like `"5 minutes"`. Where text may stand, `${NAME}`, '
-        '`{ env = "NAME" }` and `{ file = "name" }` bring a value from elsewhere; `SIXFOLD_GATEWAY__LISTEN` overrides '
-        "`[gateway] listen`, and so for every key. `sixfold schema` prints the grammar as JSON Schema.\n",
+        _ABOUT_POLICY,
     ]
     for title, model in _sections():
         parts += [f"## {title}\n", _sentence(model), _fields(model, meanings[model.__name__])]
@@ -104,7 +116,7 @@ def _fields(model: type[BaseModel], meanings: dict[str, str]) -> str:
     for name, field in model.model_fields.items():
         key = field.alias or name
         annotation = Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
-        default = "required" if field.is_required() else _default(field.get_default(call_default_factory=True), annotation)
+        default = "required" if field.is_required() else _default(field.default, annotation)
         rows.append((f"`{key}`", _type(annotation), default, meanings[key]))
     return table(("key", "type", "default", "meaning"), rows)
 
@@ -184,9 +196,7 @@ def refusals_page() -> str:
     parts = [
         "# Refusals\n",
         _NOTE,
-        "Every refusal is an `application/problem+json` document (RFC 9457) with `type`, `title`, `status`, the stable `code` "
-        "and the `decision` id that `sixfold explain` takes; `errors` names each fault of an input by JSON Pointer or by "
-        "parameter. Titles are public; rule, reason and remedy are the operator's.\n",
+        _ABOUT_REFUSALS,
     ]
     for layer in dict.fromkeys(row.layer for row in CODES.values()):
         rows = [(f"`{code}`", str(row.status), row.title) for code, row in CODES.items() if row.layer == layer]
@@ -281,13 +291,7 @@ def metrics_page() -> str:
     for name, text, kind, labels in _HELP.findall(asyncio.run(_scrape())):
         named = " ".join(f"`{label}`" for label in _LABEL.findall(labels) if label != "le")
         rows.append((f"`{name}`", kind, named, text))
-    return "\n".join([
-        "# Metrics\n",
-        _NOTE,
-        "The admin listener answers `GET /metrics` in the Prometheus text format, for its own process. Beside it stand "
-        "`/-/health`, `/-/ready` (503 while draining), `/-/status` and `/-/decisions`.\n",
-        table(("metric", "kind", "labels", "meaning"), rows),
-    ])  # fmt: skip
+    return "\n".join(["# Metrics\n", _NOTE, _ABOUT_METRICS, table(("metric", "kind", "labels", "meaning"), rows)])
 
 
 async def _scrape() -> str:
