@@ -9,9 +9,11 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 import sixfold
+from sixfold.middleware import testing
 from sixfold.middleware.acting import current
 from sixfold.middleware.fastapi import Identity, OptionalIdentity, Sixfold, limit, public, require
-from sixfold.middleware.testing import acting_as as acting
+
+acting = testing.acting_as
 
 
 @pytest.fixture

@@ -133,16 +133,15 @@ def test_warning_at_start(policy_file, monkeypatch, caplog, call):
     assert "up to 4 x `1000/minute per client`" in caplog.text
 
 
+BEHIND = '[encryption]\nmode = "behind-proxy"\n[gateway]\ntrusted_proxies = "private"\n'
+
+
 @pytest.mark.parametrize(
     ("text", "local"),
     [
         ("", True),
-        ('[encryption]\nmode = "behind-proxy"\n[gateway]\ntrusted_proxies = "private"\n', False),
-        (
-            '[encryption]\nmode = "behind-proxy"\n[gateway]\ntrusted_proxies = "private"\n'
-            '[authentication]\nissuer = "dev"\n',
-            True,
-        ),
+        (BEHIND, False),
+        (BEHIND + '[authentication]\nissuer = "dev"\n', True),
     ],
 )
 def test_local_only(text, local):

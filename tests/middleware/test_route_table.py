@@ -17,7 +17,7 @@ from sixfold.layers.gateway.rules import compile_door, compile_router
 from sixfold.middleware import fastapi as face
 from sixfold.middleware import routes
 from sixfold.middleware import starlette as plain
-from sixfold.middleware.overlap import Segment, shape
+from sixfold.middleware.overlap import Segment, clashes, neighbours, shape
 from sixfold.middleware.routes import Discovery, shape_of
 from sixfold.middleware.table import Found, build
 from sixfold.policy import PolicyError, load_text
@@ -359,3 +359,15 @@ def test_starlette_application(policy_file):
         assert client.get("/who").status_code == 401
         with sixfold.acting_as("alice", scopes="a"):
             assert client.get("/who").text == "alice"
+
+
+@given(st.lists(PATHS, min_size=2, max_size=8, unique=True))
+def test_neighbours(paths):
+    """UX-06: the short list of pairs that are looked at leaves no clash out."""
+    shapes = [shape_of(path) for path in paths]
+    pairs = set(neighbours(list(enumerate(shapes))))
+    for one in range(len(shapes)):
+        for other in range(one + 1, len(shapes)):
+            first, second = shapes[one], shapes[other]
+            if clashes(first, second, earlier=False) or clashes(second, first, earlier=True):
+                assert (one, other) in pairs

@@ -8,7 +8,8 @@ disagree a caller would be judged by the rule of an endpoint that is never calle
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import chain, combinations, product
 from typing import Final, NamedTuple
 
 from sixfold.policy import match
@@ -54,6 +55,9 @@ class Shape(NamedTuple):
     rank: tuple[int, ...] = ()
 
 
+Numbered = tuple[int, Shape]
+
+
 def shape(template: str, segments: tuple[Segment, ...], *, rest: bool = False, cut: bool = False) -> Shape:
     """Return a Shape with its rank: how specific it is for the policy's router, which takes the highest that fits."""
     weight = match.weight(template)
@@ -76,6 +80,30 @@ def clashes(judge: Shape, called: Shape, *, earlier: bool) -> bool:
     if earlier:
         return True
     return (judge.cut and _longer(judge, called)) or any(_differ(mine, theirs) for mine, theirs in pairs)
+
+
+def neighbours(routes: Sequence[Numbered], depth: int = 0) -> Iterator[tuple[int, int]]:
+    """Yield the numbers of all pairs that some path might fit, the lower first: those whose fixed text agrees.
+
+    A table of a thousand routes has half a million pairs, most of which differ in their first segments.
+    """
+    fixed: dict[str, list[Numbered]] = {}
+    open_: list[Numbered] = []
+    ended: list[Numbered] = []
+    for route in routes:
+        segments = route[1].segments
+        if len(segments) <= depth:
+            ended.append(route)
+        elif segments[depth].route is None:
+            fixed.setdefault(segments[depth].text, []).append(route)
+        else:
+            open_.append(route)
+    for group in (*fixed.values(), open_):
+        if len(group) > 1:
+            yield from neighbours(group, depth + 1)
+    texts = [route for group in fixed.values() for route in group]
+    mixed = chain(product(open_, texts), product(ended, [*open_, *texts]), combinations(ended, 2))
+    yield from ((min(one, other), max(one, other)) for (one, _), (other, _) in mixed)
 
 
 def clashes_bare(judge: Shape, called: Shape) -> bool:

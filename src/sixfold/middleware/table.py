@@ -8,13 +8,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from itertools import combinations, product
+from itertools import product
 from pathlib import Path
 from typing import Final
 
 from sixfold.decision import Rule
 from sixfold.middleware.marks import SILENT, Words
-from sixfold.middleware.overlap import Shape, clashes, clashes_bare
+from sixfold.middleware.overlap import Shape, clashes, clashes_bare, neighbours
 from sixfold.policy import Loaded, Operation, Policy, PolicyError, Problem, compile_policy, match
 from sixfold.policy.document import HeaderEdits
 
@@ -147,7 +147,8 @@ def _unlike(routes: list[Found], ruled: dict[Key, Operation]) -> Iterator[tuple[
     for route in routes:
         methods.setdefault(route.method, []).append(route)
     for same in methods.values():
-        for one, other in combinations(same, 2):
+        for first, second in neighbours([(number, route.shape) for number, route in enumerate(same)]):
+            one, other = same[first], same[second]
             if rulings[one.key] != rulings[other.key]:
                 yield one, other
 
