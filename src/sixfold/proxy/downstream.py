@@ -92,13 +92,16 @@ class Downstream(asyncio.Protocol):
         if self._buffer:
             data = self._buffer + data
             self._buffer = b""
-        elif self.exchange is None and self.reader is None and data.find(b"\r\n\r\n") == len(data) - 4:
-            if not self._writing_since:  # one whole head and nothing else, the common case
+        elif self.exchange is None and self.reader is None and not self._writing_since:
+            end = data.find(b"\r\n\r\n") + 4
+            if end > 3:  # a whole head, the common case
                 try:
-                    self._head(data)
+                    data = self._head(data, b"") if end == len(data) else self._head(data[:end], data[end:])
                 except Broken as problem:
                     self._broken(problem.refusal)
-                return
+                    return
+                if not data:
+                    return
         self._consume(data)
 
     def eof_received(self) -> bool:
@@ -147,9 +150,7 @@ class Downstream(asyncio.Protocol):
                     if end < 0:
                         self._wait_for_head(data)
                         break
-                    rest = data[end + 4 :]
-                    self._head(data[: end + 4] if rest else data)
-                    data = rest
+                    data = self._head(data[: end + 4], data[end + 4 :])
                 else:  # a pipelined request waits for the answer before it (H1-16), and until that is read (SLOW-03)
                     self._buffer = data
                     if len(data) > _MAX_PIPELINED:
@@ -174,8 +175,15 @@ class Downstream(asyncio.Protocol):
             raise Broken("malformed-request", "a bare CR or LF, or a NUL, in the header section")
         self._buffer = data
 
-    def _head(self, head: bytes) -> None:
-        """Read one request head and start its exchange."""
+    def _head(self, head: bytes, rest: bytes) -> bytes:
+        """Read one request head and start its exchange.
+
+        Arguments:
+            rest: what came after the head; a body that is whole goes along with it.
+
+        Returns:
+            what is left of `rest`.
+        """
         edge = self.edge
         if len(head) > edge.table.max_header_section:
             raise Broken("headers-too-large", "an over-long header section")
@@ -192,7 +200,7 @@ class Downstream(asyncio.Protocol):
             refusal = self._new_section(block, version)
             if refusal is not None:
                 self._unread(refusal)
-                return
+                return b""
         fields = self._fields
         assert fields is not None  # noqa: S101
         length = self._length
@@ -202,17 +210,23 @@ class Downstream(asyncio.Protocol):
         )
         if type(request) is Refusal:
             self._unread(request, head=method == b"HEAD")
-            return
+            return b""
         if self._plain:
             self._unread(edge.plain_refusal())
-            return
+            return b""
         exchange = self.exchange = Exchange(self, request)
-        if length != 0:
+        self.deadline = 0.0
+        if length is not None and length <= len(rest):
+            if length:
+                exchange.bring(rest[:length])
+                rest = rest[length:]
+        else:
             self.reader = _reader(length)
             self._body_bytes = 0
             self._body_since = edge.now
-        self.deadline = edge.now + edge.table.body_timeout if length != 0 else 0.0
+            self.deadline = edge.now + edge.table.body_timeout
         exchange.start()
+        return rest
 
     def _new_section(self, block: bytes, version: bytes) -> Refusal | None:
         fields = self.edge.engine.canonicaliser.fields(self._field_reader.read(block))
@@ -387,6 +401,10 @@ class Downstream(asyncio.Protocol):
     def _too_slow(self, now: float) -> bool:
         elapsed = now - self._body_since - _RATE_GRACE
         return elapsed > 0 and not self._paused and self._body_bytes < elapsed * self.edge.table.min_body_rate
+
+    def renew(self) -> None:
+        """Read the next header section anew: what was derived from the last one belongs to the policy before."""
+        self._block = b""
 
     def _forget(self) -> None:
         """Drop what was kept of the last request: ten thousand idle connections need no memory for it (SLOW-09)."""

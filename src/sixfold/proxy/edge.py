@@ -56,6 +56,8 @@ class Edge:
         old, self.pools = self.pools, pools
         self.engine = engine
         self.table = table
+        for connection in self.connections:
+            connection.renew()
         for key, pool in old.items():
             if pools.get(key) is not pool:
                 pool.close()

@@ -128,6 +128,11 @@ class Exchange:
 
     # ------------------------------------------------------------------ the request's body
 
+    def bring(self, data: bytes) -> None:
+        """Take a body that came whole, together with its head."""
+        self._body.append(data)
+        self._body_size = len(data)
+
     def body(self, data: bytes) -> None:
         """Take a piece of the request's body."""
         self._body_size += len(data)

@@ -147,6 +147,9 @@ class Listener:
         except (OSError, ssl.SSLError, TimeoutError, ConnectionError):
             self.edge.watch.handshake_failed()
             connection.close()
+        except asyncio.CancelledError:  # the worker ends
+            connection.close()
+            raise
         finally:
             self._handshakes -= 1
             left = self._waiting[address] - 1
