@@ -16,7 +16,7 @@ APPLICATION = layout.OPPONENTS / "fastapi" / "application.py"
 def launch(variant: str, setting: Setting) -> Launch:
     env = environment(setting)
     env["BENCH_OPPONENT_PACKAGES"] = str(layout.site_packages(layout.FASTAPI))
-    env["BENCH_POLICY"] = str(proxy.write(setting.folder, "", setting.credentials))
+    env["BENCH_POLICY"] = str(proxy.write(setting.folder, "[log]\naccess = \"off\"\n", setting.credentials))
     return Launch([sys.executable, str(APPLICATION), variant], env, cwd=setting.folder)
 
 

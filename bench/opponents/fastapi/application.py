@@ -2,6 +2,7 @@
 
 import os
 import sys
+from pathlib import Path
 
 # All variants run in one interpreter with one FastAPI; what that lacks comes from the opponents' packages.
 sys.path.append(os.environ["BENCH_OPPONENT_PACKAGES"])
@@ -37,16 +38,16 @@ def usual() -> FastAPI:
 
 
 def sixfold() -> FastAPI:
-    from sixfold.middleware.fastapi import protect, require
+    from sixfold.middleware.fastapi import Sixfold, require
 
-    app = FastAPI()
+    app = FastAPI(openapi_url=None)
 
     @app.get("/orders/{order_id}")
     @require("orders:read")
     async def read(order_id: str) -> dict[str, object]:
         return ORDER
 
-    protect(app, os.environ["BENCH_POLICY"])
+    Sixfold(Path(os.environ["BENCH_POLICY"])).protect(app)
     return app
 
 
