@@ -21,7 +21,6 @@ from sixfold.middleware.setup import local_only, multiplied, siblings
 from sixfold.middleware.translate import Scope, declares_length, read_peer, read_request
 from sixfold.middleware.websocket import Handshake, deny
 from sixfold.policy import Policy, PolicyError
-from sixfold.request import Request
 from sixfold.state_folder import state_folder
 from sixfold.watch import AccessLog, Record, Watch
 
@@ -79,40 +78,31 @@ class Driver:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one ASGI call."""
         kind = scope["type"]
-        if kind == "http":
-            await self._http(scope, receive, send)
+        if kind == "lifespan":
+            await self._lifespan(scope, receive, send)
         elif kind == "websocket":
             await self._websocket(scope, receive, send)
-        elif kind == "lifespan":
-            await self._lifespan(scope, receive, send)
-        else:
+        elif kind != "http":
             raise RuntimeError(f"a scope of kind `{kind}`, which nobody here can judge")
-
-    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        engine = self._engine()
-        if engine is None:
+        elif (engine := self._engine()) is None:
             await send_answer(scope, send, *self._not_started())
-            return
-        now = time.time_ns() // 1000
-        peer = read_peer(scope)
-        if declares_length(scope):
-            first = None
-            request = read_request(scope, engine, peer, now)
         else:
-            first = await receive()
-            nothing = not first.get("body") and not first.get("more_body", False)
-            request = read_request(scope, engine, peer, now, 0 if nothing else None)
-        if type(request) is Refusal:
-            self.watch.unread(peer, request)
-            status, headers, body = engine.render(request, None)
-            await send_answer(scope, send, status, headers, body, close=request.close)
-            return
-        assert type(request) is Request  # noqa: S101 (narrowing)
-        exchange = Exchange(self._app, engine, self.watch, request, scope, receive, send, first)
-        if self._local_only and not peer.memo["local"]:
-            await exchange.refuse(self._foreigner(engine))
-        else:
-            await exchange.run()
+            first: Message | None = None
+            undeclared: int | None = 0
+            if not declares_length(scope):
+                first = await receive()
+                undeclared = None if first.get("body") or first.get("more_body") else 0
+            peer = read_peer(scope)
+            request = read_request(scope, engine, peer, time.time_ns() // 1000, undeclared)
+            if isinstance(request, Refusal):
+                self.watch.unread(peer, request)
+                await send_answer(scope, send, *engine.render(request, None), close=request.close)
+                return
+            exchange = Exchange(self._app, engine, self.watch, request, scope, receive, send, first)
+            if self._local_only and not peer.memo["local"]:
+                await exchange.refuse(self._foreigner(engine))
+            else:
+                await exchange.run()
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         engine = self._engine()
@@ -121,11 +111,10 @@ class Driver:
             return
         peer = read_peer(scope)
         request = read_request(scope, engine, peer, time.time_ns() // 1000)
-        if type(request) is Refusal:
+        if isinstance(request, Refusal):
             self.watch.unread(peer, request)
             await deny(scope, receive, send, *engine.render(request, None), reason=request.code)
             return
-        assert type(request) is Request  # noqa: S101 (narrowing)
         handshake = Handshake(self._app, engine, self.watch, request, scope, receive, send)
         if self._local_only and not peer.memo["local"]:
             await handshake.refuse(self._foreigner(engine))

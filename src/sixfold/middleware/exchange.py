@@ -68,6 +68,7 @@ class Exchange:
     _held: Message | None = None  # the head of an answer that is being checked
     _judge = 0
     _size = 0
+    _pieces: list[bytes]  # of a body that is being checked
 
     def __init__(
         self,
@@ -88,7 +89,6 @@ class Exchange:
         self._receive = receive
         self._send = send
         self._first = first
-        self._pieces: list[bytes] = []
 
     async def run(self) -> None:
         """Judge, and let the application answer."""
@@ -100,13 +100,19 @@ class Exchange:
         if decision.told:
             self.watch.told(decision)
         try:
-            await self._forward(decision)
+            await self._app(self._prepare(decision), self.receive, self.send)
+        except Exception:
+            if not self.code:  # else it stumbled over the end that we made
+                if not self._answered:
+                    await self.refuse(_fallen())
+                raise
         finally:
             if not self._over:
                 self.status = self.status or 499  # the caller went away, or the server will say that nothing came
                 self._done()
 
-    async def _forward(self, permit: Permit) -> None:
+    def _prepare(self, permit: Permit) -> Scope:
+        """Return the scope for the application, once the body it may read is known."""
         if permit.body is not None:
             self._replay = permit.body
         length = self.request.length
@@ -115,14 +121,7 @@ class Exchange:
         if self.engine.answer_mode != "off":
             extensions = scope.get("extensions") or {}
             scope["extensions"] = {name: value for name, value in extensions.items() if name not in _FILE_SENDING}
-        try:
-            await self._app(scope, self.receive, self.send)
-        except Exception:
-            if self.code:  # it stumbled over the end that we made
-                return
-            if not self._answered:
-                await self.refuse(_fallen())
-            raise
+        return scope
 
     # ------------------------------------------------------------------ what the flow lacks
 
@@ -184,31 +183,21 @@ class Exchange:
         if self._over:
             return
         kind = message["type"]
-        if kind == "http.response.body":
-            if self._held is not None:
-                await self._hold(message)
-            else:
-                await self._write_body(message)
-        elif kind == "http.response.start":
-            await self._start(message)
-        else:
+        if kind == "http.response.start":
+            message = {**message, "headers": [(name.lower(), value) for name, value in message.get("headers", ())]}
+            if self.engine.answer_mode == "off" or not self._judges(message):
+                await self._write_head(message)
+        elif kind != "http.response.body":
             await self._send(message)
             if kind == "http.response.pathsend":
                 self._done()
-
-    async def _start(self, message: Message) -> None:
-        headers: list[Pair] = [(name.lower(), value) for name, value in message.get("headers", ())]
-        permit = self.permit
-        assert permit is not None  # noqa: S101 (narrowing)
-        message = {**message, "headers": headers}
-        if self.engine.answer_mode != "off":
-            limit = self.engine.validation.reads_answer(
-                permit.door.operation, message["status"], _content_type(headers)
-            )
-            if limit is not None:
-                self._held, self._judge = message, limit
-                return
-        await self._write_head(message)
+        elif self._held is not None:
+            await self._hold(message)
+        else:
+            self.sent += len(message.get("body", b""))
+            await self._send(message)
+            if not message.get("more_body", False):
+                self._done()
 
     async def _write_head(self, message: Message) -> None:
         assert self.permit is not None  # noqa: S101 (narrowing)
@@ -223,13 +212,17 @@ class Exchange:
         self.status = message["status"]
         await self._send(message)
 
-    async def _write_body(self, message: Message) -> None:
-        self.sent += len(message.get("body", b""))
-        await self._send(message)
-        if not message.get("more_body", False):
-            self._done()
-
     # ------------------------------------------------------------------ response contracts
+
+    def _judges(self, head: Message) -> bool:
+        """Return whether an answer is kept back until it was checked."""
+        assert self.permit is not None  # noqa: S101 (narrowing)
+        operation, kind = self.permit.door.operation, _content_type(head["headers"])
+        limit = self.engine.validation.reads_answer(operation, head["status"], kind)
+        if limit is None:
+            return False
+        self._held, self._judge, self._pieces = head, limit, []
+        return True
 
     async def _hold(self, message: Message) -> None:
         """Keep an answer back until it was checked."""
@@ -260,7 +253,7 @@ class Exchange:
                 await self._fail(refusal)
                 return
         await self._write_head(head)
-        await self._write_body({"type": "http.response.body", "body": body, "more_body": more})
+        await self.send({"type": "http.response.body", "body": body, "more_body": more})
 
     # ------------------------------------------------------------------ ending
 
