@@ -34,6 +34,7 @@ def test_changed_file(policy_file, call):
 
     async def go() -> list[int]:
         statuses = [(await call(layer, path="/x"))[0]["status"]]
+        await layer.stop()  # from here on only the test looks
         policy_file(CLOSED)
         changed(path)
         await layer._housekeeping()
@@ -51,6 +52,7 @@ def test_refused_reload(policy_file, call, caplog):
 
     async def go() -> None:
         await call(layer, path="/x")
+        await layer.stop()  # from here on only the test reloads
         before = layer.engine
         policy_file("[[routes]]\nmatsch = 1\n")
         assert not await layer.reload()
@@ -61,7 +63,6 @@ def test_refused_reload(policy_file, call, caplog):
         assert layer.engine is before
         policy_file(OPEN + '[[expect]]\nrequest = "GET /x"\nresult = 200\n')
         assert await layer.reload()
-        await layer.stop()
 
     asyncio.run(go())
 
@@ -73,6 +74,7 @@ def test_counters_go_on(policy_file, call):
 
     async def go() -> list[int]:
         statuses = [(await call(layer, path="/x"))[0]["status"]]
+        await layer.stop()
         policy_file(limited + "cost = 1\n")
         assert await layer.reload()
         statuses.append((await call(layer, path="/x"))[0]["status"])
@@ -179,3 +181,12 @@ def test_lifespan_ends_it(policy_file):
         assert driver is not None
         assert driver._ticker is not None
     assert driver._ticker is None
+
+
+def test_a_start_that_fails_for_another_reason(policy_file, call, caplog, monkeypatch):
+    """UX-03: whatever fails at the start, every request is refused, and the log tells why."""
+    monkeypatch.setattr("sixfold.middleware.driver.assemble", lambda *_: 1 / 0)
+    layer = SixfoldMiddleware(app, policy_file(OPEN))
+    for _ in range(2):
+        assert asyncio.run(call(layer, path="/x"))[0]["status"] == 500
+    assert "ZeroDivisionError" in caplog.text

@@ -20,12 +20,15 @@ from sixfold.middleware.exchange import App, Exchange, Message, Receive, Send, s
 from sixfold.middleware.setup import local_only, multiplied, siblings
 from sixfold.middleware.translate import Scope, declares_length, read_peer, read_request
 from sixfold.middleware.websocket import Handshake, deny
-from sixfold.policy import Policy, PolicyError
+from sixfold.policy import Policy, PolicyError, Problem
 from sixfold.state_folder import state_folder
 from sixfold.watch import AccessLog, Record, Watch
 
 _LOG: Final = logging.getLogger("sixfold.middleware")
 TICK: Final = 0.5  # seconds between two looks at files, keys and the log
+_NOT_STARTED: Final = Refusal(
+    "internal", Rule("start"), reason="the policy cannot be used", remedy="see the server's log"
+)
 
 
 class Source(Protocol):
@@ -153,16 +156,17 @@ class Driver:
         """
         if not self._started:
             self._started = True
+            self._trouble = _NOT_STARTED  # until the opposite is proven
             try:
-                policy = self._source.policy()
-                self._adopt(assemble(policy, state_folder(), None))
+                self._adopt(assemble(self._source.policy(), state_folder(), None))
             except PolicyError as problem:
-                self._trouble = Refusal(
-                    "internal", Rule("start"), reason="the policy cannot be used", remedy="see the server's log"
-                )
                 _LOG.error("not started, every request is refused: %s", problem)
                 raise
-            self._announce(policy)
+            except Exception as problem:
+                _LOG.error("not started, every request is refused", exc_info=problem)
+                raise PolicyError(Problem(f"{type(problem).__name__} while the policy was read")) from problem
+            self._trouble = None
+            self._announce(self.engine.policy)
         self._look_after()
         return self.engine
 
@@ -280,7 +284,8 @@ class Driver:
     def _adopt(self, engine: Engine) -> None:
         self.engine = engine
         self._local_only = local_only(engine.policy)
-        self._seen = self._look()
+        # What changed while it was compiled is seen at the next look.
+        self._seen = {path: self._seen.get(path, state) for path, state in self._look().items()}
 
     # ------------------------------------------------------------------ telling
 
