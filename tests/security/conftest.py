@@ -1,0 +1,7 @@
+"""Attacks: on Sixfold over real sockets as in `tests/proxy`, or on the engine in this process."""
+
+from __future__ import annotations
+
+from ..proxy.conftest import guard, guarding, make_upstream, upstream
+
+__all__ = ["guard", "guarding", "make_upstream", "upstream"]
