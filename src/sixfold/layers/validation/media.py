@@ -26,7 +26,10 @@ class MediaType(NamedTuple):
 
 
 def parse_media_type(value: bytes) -> MediaType | None:
-    """Return the media type of a header value, or None if it is malformed or says a parameter twice."""
+    """Return the media type of a header value, or None if it is malformed or says a parameter twice.
+
+    `name*` and `name*0` (RFC 2231) are further spellings of `name`, which some parsers obey and others do not know.
+    """
     match = _TYPE.fullmatch(value.decode("latin-1"))
     if match is None:
         return None
@@ -40,7 +43,7 @@ def parse_media_type(value: bytes) -> MediaType | None:
         name, token, quoted = found.groups()
         if name is None:
             continue  # an empty parameter, as in `text/plain;`
-        if name.lower() in parameters:
+        if name.lower() in parameters or "*" in name:
             return None
         parameters[name.lower()] = token if token is not None else _ESCAPED.sub(r"\1", quoted)
     return MediaType(match[1].lower(), parameters)

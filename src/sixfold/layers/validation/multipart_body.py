@@ -122,10 +122,14 @@ def parse(raw: bytes, boundary: str, max_parts: int, max_part: int) -> list[Part
     """Return the parts of a body."""
     if _BOUNDARY.fullmatch(boundary) is None:
         raise _Broken("a `boundary` of 1 to 70 characters (RFC 2046 section 5.1.1)")
-    delimiter = b"\r\n--" + boundary.encode()
+    line = b"--" + boundary.encode()
+    delimiter = b"\r\n" + line
     body = b"\r\n" + raw
-    if body.count(delimiter) > max_parts + 1:
+    delimiters = body.count(delimiter)
+    if delimiters > max_parts + 1:
         raise _Broken(f"at most {max_parts} parts", "max_parts")
+    if body.count(b"\n" + line) + body.count(b"\r" + line) > delimiters:  # a line end to some parsers (Werkzeug)
+        raise _Broken("CRLF before each boundary")
     before, *pieces = body.split(delimiter)
     if before or not pieces:
         raise _Broken("nothing before the first boundary")
