@@ -34,11 +34,11 @@ def engine(policy: Callable[..., Any], tmp_path: Path) -> Callable[..., Any]:
     """Put an engine together; its developer keys are in `tmp_path / "dev"`."""
 
     def build(text: str, files: Mapping[str, str] | None = None, hosts: frozenset[str] | None = None) -> Any:
+        from sixfold.assembly import make_state
         from sixfold.engine import Engine
-        from sixfold.proxy.worker import make_state
 
         compiled = policy(text, files)
-        return Engine(compiled, make_state(compiled, tmp_path, hosts))
+        return Engine(compiled, make_state(compiled, tmp_path, hosts=hosts, signed=True))
 
     return build
 

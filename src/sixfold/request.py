@@ -349,19 +349,25 @@ class Canonicaliser:
         self._rule = rule
         self._hosts: dict[bytes, str] = {}  # values of `Host` that were read before
 
-    def fields(self, pairs: list[Pair]) -> Fields | Refusal:
+    def fields(self, pairs: list[Pair], *, size: int = 0, underscores: bool = True) -> Fields | Refusal:
         """Check a header section against the size limits and for doubled headers (SLOW-06, H1-02, H1-13).
 
         Names arrive in lower case, grammar already checked. A name with `_` is dropped: WSGI servers cannot tell it from
         the one with `-`, so it could stand in for a header that we set (HDR-05).
+
+        Arguments:
+            pairs: names and values, in order.
+            size: bytes of the whole section where the face knows it; no field can be larger.
+            underscores: whether a name may hold `_`; a face that has seen all names may know that none does.
         """
         if len(pairs) > self._max_headers:
             return self._refuse("headers-too-large", f"{len(pairs)} header fields; {self._max_headers} are allowed")
-        for name, value in pairs:
-            if len(value) > self._max_header or len(name) > 256:
-                return self._refuse("headers-too-large", f"one field is larger than {self._max_header} bytes")
+        if not 0 < size <= self._max_header:
+            for name, value in pairs:
+                if len(value) > self._max_header or len(name) > 256:
+                    return self._refuse("headers-too-large", f"one field is larger than {self._max_header} bytes")
         try:
-            return Fields([pair for pair in pairs if b"_" not in pair[0]])
+            return Fields([pair for pair in pairs if b"_" not in pair[0]] if underscores else pairs)
         except Malformed as problem:
             return self._refuse(problem.code, problem.reason)
 

@@ -75,14 +75,14 @@ def test_policies_load(block: Block, tmp_path: Path) -> None:
         return
     from sixfold.engine import Engine
     from sixfold.policy import read_policy
-    from sixfold.proxy.worker import make_state
+    from sixfold.assembly import make_state
     from sixfold.rehearsal import rehearse
 
     (tmp_path / "openapi.yaml").write_text(OPENAPI)
     (tmp_path / "api-keys.jsonl").touch()
     (tmp_path / "sixfold.toml").write_text(block.text)
     policy = read_policy(tmp_path / "sixfold.toml", {})
-    state = make_state(policy, tmp_path, None)
+    state = make_state(policy, tmp_path)
     Engine(policy, state)
     rehearse(policy, state)
 

@@ -15,12 +15,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
+from sixfold.assembly import make_state
 from sixfold.engine import Engine, State
 from sixfold.layers.authentication import DevKeys, append, make_key
 from sixfold.layers.encryption.local_ca import local_files
 from sixfold.policy import Policy, compile_policy, load
 from sixfold.proxy.tls import channel
-from sixfold.proxy.worker import make_state
 
 from .book import BOOK, Call, Caller, Entry, Forged
 
@@ -84,7 +84,7 @@ class Stage:
 
     def state_of(self, policy: Policy) -> State:
         """Return the state of a process that has just started."""
-        return make_state(policy, self.state, channel(policy, self.state).hosts)
+        return make_state(policy, self.state, hosts=channel(policy, self.state).hosts, signed=True)
 
     def engine(self, policy: Policy) -> Engine:
         """Return a fresh engine: nothing is counted yet."""

@@ -21,16 +21,16 @@ def check(*, config: Path | None = None, strict: bool = False, json: bool = Fals
     json: bool
         For programs.
     """
+    from sixfold.assembly import make_state
     from sixfold.engine import Engine
     from sixfold.layers.authorization import unneeded_grants
     from sixfold.policy import PolicyError, Problem
     from sixfold.policy import expect as expectations
-    from sixfold.proxy.worker import make_state
     from sixfold.rehearsal import Rehearsal
 
     policy = read(config)
     try:
-        state = make_state(policy, state_folder(), None)
+        state = make_state(policy, state_folder())
     except ValueError as problem:
         raise PolicyError(Problem(str(problem))) from problem
     engine = Engine(policy, state)

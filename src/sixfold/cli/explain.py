@@ -107,7 +107,7 @@ def _ask(prefix: str, admin: str | None) -> list[dict[str, Any]]:
     reached = False
     for address in addresses:
         try:
-            with urllib.request.urlopen(f"http://{address}/-/decisions/{prefix}", timeout=3) as answer:  # noqa: S310
+            with urllib.request.urlopen(f"http://{address}/-/decisions/{prefix}", timeout=3) as answer:
                 found += orjson.loads(answer.read())
                 reached = True
         except (OSError, urllib.error.URLError, ValueError):
@@ -130,18 +130,18 @@ def _imagine(
 ) -> int:
     import orjson
 
+    from sixfold.assembly import make_state
     from sixfold.cli.policies import read
     from sixfold.decision import Refusal
     from sixfold.flow import Permit
     from sixfold.policy import PolicyError, Problem
     from sixfold.policy.document import As
-    from sixfold.proxy.worker import make_state
     from sixfold.rehearsal import Rehearsal
     from sixfold.watch import Record
 
     policy = read(config)
     try:
-        state = make_state(policy, state_folder(), None)
+        state = make_state(policy, state_folder())
     except ValueError as problem:
         raise PolicyError(Problem(str(problem))) from problem
     headers: dict[str, str] = {}

@@ -59,8 +59,7 @@ def run_worker(
         gc.collect()
         gc.freeze()
         gc.set_threshold(20_000, 20, 50)
-        ready(worker)
-        await worker.run()
+        await worker.run(lambda: ready(worker))
         return 0
 
     try:

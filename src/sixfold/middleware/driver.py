@@ -10,12 +10,12 @@ import time
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from sixfold.assembly import assemble
 from sixfold.decision import Refusal, Rule
 from sixfold.engine import Engine
 from sixfold.layers.authentication import ApiKeyError
 from sixfold.layers.gateway.hygiene import SECURITY
 from sixfold.middleware import acting
-from sixfold.middleware.assembly import assemble
 from sixfold.middleware.exchange import App, Exchange, Message, Receive, Send, send_answer
 from sixfold.middleware.setup import local_only, multiplied, siblings
 from sixfold.middleware.translate import Scope, declares_length, read_peer, read_request

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 _BARE_NEWLINE: Final = re.compile(rb"(?<!\r)\n|\r(?!\n|\Z)|\x00")
 _MAX_PIPELINED: Final = 64 * 1024
 _MAX_DISCARD: Final = 64 * 1024
+_LAST_CALL: Final = 1.0  # seconds in which an idle client may still send a request once we drain
 _LINGER: Final = 2.0  # seconds in which a client may still read our last answer
 _FORGET: Final = 1.0  # seconds after which an idle connection's last header section is dropped
 _RATE_GRACE: Final = 5.0  # seconds before the minimum rate of a body is measured
@@ -229,7 +230,9 @@ class Downstream(asyncio.Protocol):
         return rest
 
     def _new_section(self, block: bytes, version: bytes) -> Refusal | None:
-        fields = self.edge.engine.canonicaliser.fields(self._field_reader.read(block))
+        reader = self._field_reader
+        pairs = reader.read(block)
+        fields = self.edge.engine.canonicaliser.fields(pairs, size=len(block), underscores=reader.underscores)
         if type(fields) is Refusal:
             return fields
         first = fields.first
@@ -414,10 +417,10 @@ class Downstream(asyncio.Protocol):
         self.peer.memo.clear()
 
     def drain(self) -> None:
-        """Close now if idle, else after the answer that is pending."""
+        """Close after the answer that is pending; who is idle may have a request on its way, and is given a moment."""
         self.keep = False
         if self.exchange is None and self.reader is None and not self._buffer:
-            self._close()
+            self.deadline = min(self.deadline, self.edge.now + _LAST_CALL)
 
 
 def _slow(reason: str) -> Refusal:

@@ -20,6 +20,7 @@ _CHUNK_LINE: Final = re.compile(rb"([0-9A-Fa-f]{1,16})(?:;[\t -~]*)?")
 _MAX_LENGTH: Final = (1 << 63) - 1
 _MAX_CHUNK_LINE: Final = 256
 _MAX_TRAILERS: Final = 4096
+_MAX_NAME: Final = 256
 _MAX_KNOWN: Final = 64  # header lines remembered per connection
 _FORBIDDEN_TRAILERS: Final = frozenset(
     (
@@ -77,12 +78,13 @@ class FieldReader:
         text: allow bytes beyond ASCII in values, as some upstreams send them (never from a client, H1-14).
     """
 
-    __slots__ = ("_code", "_known", "_pattern")
+    __slots__ = ("_code", "_known", "_pattern", "underscores")
 
     def __init__(self, code: str = "malformed-request", *, text: bool = False) -> None:
         self._code = code
         self._pattern = _FIELD_TEXT if text else _FIELD
         self._known: dict[bytes, Pair] = {}
+        self.underscores = False  # whether a name with `_` was ever seen here
 
     def read(self, block: bytes) -> list[Pair]:
         """Return the header fields of a head, names in lower case.
@@ -96,17 +98,17 @@ class FieldReader:
         if len(block) == 4:
             return []
         known = self._known
-        lines = block[2:-4].split(b"\r\n")
-        try:
-            return [known[line] for line in lines]
-        except KeyError:
-            return [known.get(line) or self._learn(line) for line in lines]
+        return [known.get(line) or self._learn(line) for line in block[2:-4].split(b"\r\n")]
 
     def _learn(self, line: bytes) -> Pair:
         match = self._pattern.fullmatch(line)
         if match is None:
             raise Broken(self._code, "a line of the header section is no field")
         name = match[1].lower()
+        if len(name) > _MAX_NAME:
+            raise Broken("headers-too-large", f"a header name longer than {_MAX_NAME} bytes")
+        if b"_" in name:
+            self.underscores = True
         # blanks after a value mean nothing, except where they are an attempt to be read in two ways (H1-03, H1-04)
         pair = (name, match[2] if name in _FRAMING else match[2].rstrip(b" \t"))
         if len(self._known) >= _MAX_KNOWN:

@@ -31,25 +31,32 @@ def bind(address: str, *, reuse_port: bool = False) -> socket.socket:
         OSError: the address is taken or not ours.
         ValueError: not an address.
     """
+    name: str | tuple[str, int]
     if address.startswith("unix:"):
-        path = address.removeprefix("unix:").removeprefix("//")
-        Path(path).unlink(missing_ok=True)
+        name = address.removeprefix("unix:").removeprefix("//")
+        Path(name).unlink(missing_ok=True)
         listening = socket.socket(socket.AF_UNIX)
-        listening.bind(path)
     else:
-        host, colon, port = address.rpartition(":")
-        if not colon or not port.isdigit():
-            raise ValueError(f"`{address}` is not an address; write 127.0.0.1:8400, [::1]:8400 or unix:/path")
-        host = host.strip("[]")
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        listening = socket.socket(family)
+        name = _host_and_port(address)
+        listening = socket.socket(socket.AF_INET6 if ":" in name[0] else socket.AF_INET)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if reuse_port:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        listening.bind(("127.0.0.1" if host == "localhost" else host, int(port)))
-    listening.listen(1024)
+    try:
+        listening.bind(name)
+        listening.listen(1024)
+    except OSError:
+        listening.close()
+        raise
     listening.setblocking(False)
     return listening
+
+
+def _host_and_port(address: str) -> tuple[str, int]:
+    host, colon, port = address.rpartition(":")
+    if not colon or not port.isdecimal() or int(port) > 65535:
+        raise ValueError(f"`{address}` is not an address; write 127.0.0.1:8400, [::1]:8400 or unix:/path")
+    return "127.0.0.1" if host == "localhost" else host.strip("[]"), int(port)
 
 
 class Listener:
@@ -78,10 +85,17 @@ class Listener:
         self._resume()
 
     def stop(self) -> None:
-        """Accept no more; connections live on."""
+        """Accept no more; connections live on, and so do those that the kernel has already taken for us."""
         self._stopped = True
         self._pause()
+        while self._accept():
+            pass
         self.socket.close()
+
+    @property
+    def opening(self) -> bool:
+        """Whether a connection was accepted that is not open yet."""
+        return self._handshakes > 0
 
     def _pause(self) -> None:
         if self._accepting:
@@ -100,23 +114,25 @@ class Listener:
     def _count(self) -> int:
         return len(self.edge.connections) + self._handshakes
 
-    def _accept(self) -> None:
+    def _accept(self) -> bool:
+        """Take a batch; returns whether there may be more."""
         for _ in range(_BATCH):
             if self._count() >= self.edge.table.max_connections:
                 self._pause()  # the kernel's queue holds the rest back
-                return
+                return False
             try:
                 connection, address = self.socket.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-                return
+                return False
             except OSError as problem:
                 if problem.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
                     _LOG.warning("no file descriptors or buffers left; not accepting for %s s", _PAUSE)
                     self._pause()
                     asyncio.get_running_loop().call_later(_PAUSE, self._resume)
-                    return
+                    return False
                 raise
             self._take(connection, address[0] if isinstance(address, tuple) else "")
+        return True
 
     def _take(self, connection: socket.socket, address: str) -> None:
         connection.setblocking(False)
@@ -133,24 +149,24 @@ class Listener:
         task.add_done_callback(self._tasks.discard)
 
     async def _open(self, connection: socket.socket, address: str) -> None:
-        if connection.family != socket.AF_UNIX:
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         context = self.context
         peer = Peer(address, tls=context is not None)
+        opened = False
         try:
+            if connection.family != socket.AF_UNIX:
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             await asyncio.get_running_loop().connect_accepted_socket(
                 lambda: Downstream(self.edge, peer),
                 connection,
                 ssl=context,
                 ssl_handshake_timeout=_HANDSHAKE if context is not None else None,
             )
+            opened = True
         except (OSError, ssl.SSLError, TimeoutError, ConnectionError):
             self.edge.watch.handshake_failed()
-            connection.close()
-        except asyncio.CancelledError:  # the worker ends
-            connection.close()
-            raise
         finally:
+            if not opened:
+                connection.close()
             self._handshakes -= 1
             left = self._waiting[address] - 1
             if left:

@@ -8,55 +8,25 @@ import logging
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from sixfold.engine import Engine, State
-from sixfold.layers.authentication import ApiKeyError, ApiKeyStore, DevKeys, KeyRings
-from sixfold.layers.gateway.identity_header import Signer
+from sixfold.assembly import assemble
+from sixfold.engine import Engine
+from sixfold.layers.authentication import ApiKeyError
 from sixfold.policy import PolicyError, Problem
 from sixfold.policy.model import Policy
 from sixfold.proxy.admin import Admin
 from sixfold.proxy.edge import TICK, Edge
 from sixfold.proxy.listener import Listener, bind
 from sixfold.proxy.tls import Channel, channel
-from sixfold.rehearsal import rehearse
-from sixfold.state_folder import announce, signing_key
-from sixfold.store.memory import MemoryStore
+from sixfold.state_folder import announce
 from sixfold.watch import Watch
 
 _LOG: Final = logging.getLogger("sixfold.proxy")
-_FLUSH: Final = 0.2  # seconds between two batches of log lines
-_LOOK: Final = 1.0  # seconds between two looks at the files
+_LOOK: Final = 0.5  # seconds between two looks at the files
 
 Load = Callable[[], Policy]
-
-
-def developer_keys(policy: Policy, folder: Path) -> DevKeys | None:
-    """Return this user's developer keys if the policy takes them."""
-    return DevKeys.load_or_create(folder / "dev") if policy.document.authentication.issuer == "dev" else None
-
-
-def make_state(policy: Policy, folder: Path, hosts: frozenset[str] | None) -> State:
-    """Return the state that a fresh process starts with.
-
-    Arguments:
-        folder: the user's state folder.
-        hosts: served when the policy names none.
-
-    Raises:
-        ValueError: keys that cannot be used.
-    """
-    document = policy.document
-    dev = developer_keys(policy, folder)
-    return State(
-        limits=MemoryStore(document.rate_limiting.max_keys),
-        keys=KeyRings.for_policy(policy, allow_http=document.encryption.mode == "dev", dev=dev),
-        api_keys=ApiKeyStore.for_policy(policy),
-        signer=Signer(signing_key(folder / "gateway-identity.pem")) if document.gateway.identity else None,
-        hosts=hosts,
-    )
 
 
 class Worker:
@@ -81,9 +51,13 @@ class Worker:
         self.started = time.time()
         self.last_reload: dict[str, Any] = {"result": "none yet"}
         self.address = ""
+        self.plain_address = ""
         self.admin_address = ""
         self._announced: Path | None = None
-        self._seen: dict[Path, tuple[int, int]] = {}
+        self._seen: dict[Path, tuple[int, int]] = {}  # the files as they were read
+        self._glimpse: dict[Path, tuple[int, int]] = {}  # the files at the last look
+        self._edges: list[Edge] = []
+        self._listeners: list[Listener] = []
         self._stop = asyncio.Event()
         self._reload_asked = False
         self._key_trouble = ""
@@ -98,25 +72,18 @@ class Worker:
         policy = self._load()
         try:
             self.channel = channel(policy, self._folder)
-            self.state = make_state(policy, self._folder, self.channel.hosts)
         except ValueError as problem:
             raise PolicyError(Problem(str(problem))) from problem
-        engine = Engine(policy, self.state)
-        rehearse(policy, self.state)
-        table = policy.document.gateway
-        self.edge = Edge(engine, self.watch)
-        self._edges = [self.edge]
-        self._listeners = [Listener(self.edge, bind(table.listen, reuse_port=self._reuse_port), self.channel.context)]
-        plain = policy.document.encryption.plain_listen
-        if plain is not None:
-            edge = Edge(engine, self.watch, plain=True)
-            self._edges.append(edge)
-            self._listeners.append(Listener(edge, bind(plain, reuse_port=self._reuse_port), None))
-        self.plain_address = _name(self._listeners[-1].socket.getsockname(), plain) if plain is not None else ""
-        self.address = _name(self._listeners[0].socket.getsockname(), table.listen)
-        self.admin = Admin(self.watch, self.status, lambda: not self.edge.draining)
-        if table.admin is not None:
-            self.admin_address = await self.admin.start(table.admin)
+        engine = assemble(policy, self._folder, hosts=self.channel.hosts, signed=True)
+        self.state = engine.state
+        try:
+            await self._bind(engine)
+        except BaseException as problem:
+            for listener in self._listeners:
+                listener.stop()
+            if isinstance(problem, ValueError):
+                raise PolicyError(Problem(str(problem))) from problem
+            raise
         self.watch.metrics.gauges = self._gauges
         self._seen = self._look()
         self._announced = announce(
@@ -125,12 +92,43 @@ class Worker:
         for listener in self._listeners:
             listener.start()
 
-    async def run(self) -> None:
-        """Serve until SIGTERM or SIGINT, then drain."""
+    async def _bind(self, engine: Engine) -> None:
+        """Take every address; a ValueError says which of them is none, and where it stands."""
+        policy = engine.policy
+        self.edge = self._listen(Edge(engine, self.watch), "gateway.listen", policy.document.gateway.listen)
+        self.address = _name(self._listeners[0].socket.getsockname(), policy.document.gateway.listen)
+        plain = policy.document.encryption.plain_listen
+        if plain is not None:
+            self._listen(Edge(engine, self.watch, plain=True), "encryption.plain_listen", plain)
+            self.plain_address = _name(self._listeners[1].socket.getsockname(), plain)
+        self.admin = Admin(self.watch, self.status, lambda: not self.edge.draining)
+        admin = policy.document.gateway.admin
+        if admin is not None:
+            try:
+                self.admin_address = await self.admin.start(admin)
+            except ValueError as problem:
+                raise ValueError(f"{policy.rule('gateway.admin')}: {problem}") from None
+
+    def _listen(self, edge: Edge, key: str, address: str) -> Edge:
+        try:
+            listening = bind(address, reuse_port=self._reuse_port)
+        except ValueError as problem:
+            raise ValueError(f"{edge.engine.policy.rule(key)}: {problem}") from None
+        self._edges.append(edge)
+        self._listeners.append(Listener(edge, listening, None if edge.plain else self.channel.context))
+        return edge
+
+    async def run(self, ready: Callable[[], None] = lambda: None) -> None:
+        """Serve until SIGTERM or SIGINT, then drain.
+
+        Arguments:
+            ready: called once signals are heeded, for whoever waits to send one.
+        """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         loop.add_signal_handler(signal.SIGHUP, self._ask_reload)
+        ready()
         ticker = loop.create_task(self._tick())
         try:
             await self._stop.wait()
@@ -141,6 +139,7 @@ class Worker:
                 await ticker
             self._close()
             await self.admin.stop()
+            await asyncio.sleep(0.01)  # what was aborted lets go of its sockets in the loop's next rounds
 
     def stop(self) -> None:
         """Ask `run` to drain and return."""
@@ -152,17 +151,18 @@ class Worker:
     # ------------------------------------------------------------------ time
 
     async def _tick(self) -> None:
-        flushed = looked = 0.0
+        looked = 0.0
         while True:
-            for edge in self._edges:
-                edge.tick()
-            now = self.edge.now
-            if self.watch.log is not None and now - flushed >= _FLUSH:
-                flushed = now
-                self.watch.log.flush()
-            if now - looked >= _LOOK:
-                looked = now
-                self._housekeeping()
+            try:
+                for edge in self._edges:
+                    edge.tick()
+                if self.watch.log is not None:
+                    self.watch.log.flush()
+                if self.edge.now - looked >= _LOOK:
+                    looked = self.edge.now
+                    self._housekeeping()
+            except Exception as problem:
+                self.edge.bug(problem)
             await asyncio.sleep(TICK)
 
     def _housekeeping(self) -> None:
@@ -171,7 +171,9 @@ class Worker:
             self.edge.spawn(self._refresh(issuer, micros))
         self._look_at_api_keys()
         seen = self._look()
-        if self._reload_asked or seen != self._seen:
+        settled = seen == self._glimpse  # a file that is still being written may be a policy too, and not the one meant
+        self._glimpse = seen
+        if self._reload_asked or (settled and seen != self._seen):
             self._reload_asked = False
             self._seen = seen
             self.reload()
@@ -208,40 +210,35 @@ class Worker:
 
     def reload(self) -> bool:
         """Compile aside, rehearse, swap at once; keep the last good policy otherwise (RLD-01, RLD-02)."""
+        seen = self._look()
         try:
             policy = self._load()
             fresh: Channel = channel(policy, self._folder)
-            state = self._carry_over(policy, fresh)
-            engine = Engine(policy, state)
-            rehearse(policy, state)
+            engine = assemble(policy, self._folder, self.state, hosts=fresh.hosts, signed=True)
+            before = self.edge.engine.policy
+            for edge in self._edges:
+                edge.adopt(engine)
         except (PolicyError, ValueError, OSError) as problem:
-            self.last_reload = {"result": "refused", "at": time.time(), "problems": str(problem).splitlines()}
-            for line in str(problem).splitlines():
-                _LOG.error("reload refused, the last good policy goes on: %s", line)
-            return False
-        before = self.edge.engine.policy
-        self.state = state
-        for edge in self._edges:
-            edge.adopt(engine)
+            return self._refuse_reload(str(problem).splitlines())
+        except Exception as problem:
+            self.edge.bug(problem)
+            return self._refuse_reload([f"a bug in sixfold ({type(problem).__name__})"])
+        self.state = engine.state
         self._swap_context(fresh)
         self.channel = fresh
-        self._seen = self._look()
+        # what has changed since we began to read is looked at again
+        self._seen = {path: seen.get(path, now) for path, now in self._look().items()}
         self.last_reload = {"result": "taken", "at": time.time()}
         _LOG.info("policy %s replaces %s", policy.version, before.version)
         if policy.document.gateway.listen != before.document.gateway.listen:
             _LOG.warning("`[gateway] listen` has changed: that takes a restart")
         return True
 
-    def _carry_over(self, policy: Policy, fresh: Channel) -> State:
-        """Return the state for a new policy: counters go on, keys of unchanged issuers stay."""
-        store = ApiKeyStore.for_policy(policy, self.state.api_keys)
-        signer = self.state.signer
-        if signer is None and policy.document.gateway.identity:
-            signer = Signer(signing_key(self._folder / "gateway-identity.pem"))
-        dev = developer_keys(policy, self._folder)
-        return replace(
-            self.state, keys=self.state.keys.adopt(policy, dev=dev), api_keys=store, signer=signer, hosts=fresh.hosts
-        )
+    def _refuse_reload(self, problems: list[str]) -> bool:
+        self.last_reload = {"result": "refused", "at": time.time(), "problems": problems}
+        for line in problems:
+            _LOG.error("reload refused, the last good policy goes on: %s", line)
+        return False
 
     def _swap_context(self, fresh: Channel) -> None:
         """Let the next handshakes use the new certificate; those under way end with the old one (TLS-07)."""
@@ -259,7 +256,9 @@ class Worker:
         for edge in self._edges:
             edge.drain()
         end = time.monotonic() + self.edge.table.drain_timeout
-        while any(edge.connections for edge in self._edges) and time.monotonic() < end:
+        while time.monotonic() < end and (
+            any(edge.connections for edge in self._edges) or any(listener.opening for listener in self._listeners)
+        ):
             await asyncio.sleep(0.02)
 
     def _close(self) -> None:
