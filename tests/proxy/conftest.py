@@ -234,6 +234,7 @@ class Upstream:
     def __post_init__(self) -> None:
         self.loop = asyncio.new_event_loop()
         self.writers: set[asyncio.StreamWriter] = set()
+        self.tasks: set[asyncio.Task[Any]] = set()
         self.listening = threading.Event()
         self.thread = threading.Thread(target=self._run, name="upstream")
 
@@ -272,18 +273,22 @@ class Upstream:
         self.listening.set()
         await self.end.wait()
         server.close()
+        await _turns()
         for writer in self.writers:
             writer.transport.abort()
-        mine = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-        for task in mine:
+        for task in self.tasks:
             task.cancel()
-        await asyncio.gather(*mine, return_exceptions=True)
-        await asyncio.sleep(0.01)  # transports close one turn of the loop later
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+        await _turns()
 
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         number = self.connections
         self.connections += 1
         self.writers.add(writer)
+        task = asyncio.current_task()
+        assert task is not None
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
         try:
             if self.handler is not None:
                 await self.handler(reader, writer)
@@ -324,6 +329,12 @@ class Upstream:
                 body += piece[:-2]
         self.bytes_in += len(raw)
         return Seen(raw, lines[0], headers, body, number)
+
+
+async def _turns() -> None:
+    """Let what is half open become open, and what is half closed become closed."""
+    for _ in range(10):
+        await asyncio.sleep(0)
 
 
 @pytest.fixture
@@ -513,6 +524,11 @@ def guarding(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[...,
 @pytest.fixture
 def guard(guarding: Callable[..., Guard], upstream: Upstream) -> Guard:
     return guarding(upstream)
+
+
+@pytest.fixture(scope="session")
+def policy_text() -> str:
+    return POLICY
 
 
 @pytest.fixture(scope="session", name="until")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
@@ -12,8 +13,15 @@ import orjson
 from sixfold.watch import Watch
 
 Answer = tuple[int, str, bytes]
-_REASONS: Final = {200: "OK", 400: "Bad Request", 404: "Not Found", 405: "Method Not Allowed", 503: "Service Unavailable"}
+_REASONS: Final = {
+    200: "OK",
+    400: "Bad Request",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    503: "Service Unavailable",
+}
 _LOOPBACK: Final = frozenset(("127.0.0.1", "::1", "localhost"))
+_LOCAL: Final = re.compile(r"(?:127\.0\.0\.1|\[::1\]|localhost)(?::[0-9]{1,5})?", re.IGNORECASE)
 _MAX_HEAD: Final = 8192
 _TIMEOUT: Final = 5.0  # seconds
 
@@ -73,11 +81,14 @@ class Admin:
         parts = lines[0].split(" ")
         hosts = [line.partition(":")[2].strip() for line in lines[1:] if line.lower().startswith("host:")]
         # a page in the operator's browser could be made to call us under a name of its own (DNS rebinding)
-        if len(parts) != 3 or len(hosts) != 1 or urlsplit(f"//{hosts[0]}").hostname not in _LOOPBACK:
+        if len(parts) != 3 or len(hosts) != 1 or not _LOCAL.fullmatch(hosts[0]):
             return 400, "text/plain", b"ask by the loopback address\n"
         if parts[0] != "GET":
             return 405, "text/plain", b"GET only\n"
-        return self.answer(parts[1])
+        try:
+            return self.answer(parts[1])
+        except ValueError:
+            return 400, "text/plain", b"this is no URL\n"
 
     def answer(self, target: str) -> Answer:
         """Return status, content type and body for a target."""
@@ -91,8 +102,8 @@ class Admin:
         if url.path == "/-/status":
             return _json(self._status())
         if url.path == "/-/decisions":
-            count = parse_qs(url.query).get("last", ["20"])[0]
-            found = self._watch.decisions.last(min(int(count), 1000) if count.isdigit() else 20)
+            count = parse_qs(url.query).get("last", [""])[0]
+            found = self._watch.decisions.last(int(count) if re.fullmatch("[0-9]{1,3}", count) else 20)
             return _json([record.story() for record in found])
         if url.path.startswith("/-/decisions/"):
             return _json([record.story() for record in self._watch.decisions.find(url.path[13:])])

@@ -1,4 +1,4 @@
-"""What all connections of a worker share: the engine in force, pools to the upstreams, the coarse clock, the counters."""
+"""What all connections of a worker share: the engine in force, pools to the upstreams, the coarse clock, counters."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from email.utils import formatdate
 from pathlib import Path
 from typing import Any, Final
 
-from sixfold.decision import Refusal
+from sixfold.decision import Refusal, Rule
 from sixfold.engine import Engine
 from sixfold.layers.encryption.check import plain_http
 from sixfold.layers.encryption.tls import client_context
 from sixfold.policy.document import Gateway
+from sixfold.policy.model import Policy
 from sixfold.proxy.downstream import Downstream
 from sixfold.proxy.upstream import Pool, parse_target
 from sixfold.watch import Watch
@@ -50,7 +51,11 @@ class Edge:
         self._tick_date()
 
     def adopt(self, engine: Engine) -> None:
-        """Judge by this engine from the next request on; requests under way end under the old one."""
+        """Judge by this engine from the next request on; requests under way end under the old one.
+
+        Raises:
+            ValueError: an upstream that cannot be used, with the place in the policy; then nothing has changed.
+        """
         table = engine.policy.document.gateway
         pools = self._make_pools(engine, table)
         old, self.pools = self.pools, pools
@@ -63,15 +68,19 @@ class Edge:
                 pool.close()
 
     def _make_pools(self, engine: Engine, table: Gateway) -> dict[str | None, Pool]:
-        authority = Path(engine.policy.folder, table.upstream_ca) if table.upstream_ca else None
+        """Return a pool per upstream; those that stay the same are kept with their connections."""
+        policy = engine.policy
         context: ssl.SSLContext | None = None
         pools: dict[str | None, Pool] = {}
-        urls: dict[str | None, str] = {None: table.upstream}
-        urls.update({one.upstream: one.upstream for one in engine.policy.operations if one.upstream})
-        for key, url in urls.items():
-            target = parse_target(url)
+        places: dict[str | None, Rule] = {None: policy.rule("gateway.upstream")}
+        places.update({one.upstream: one.rule for one in policy.operations if one.upstream})
+        for key, place in places.items():
+            try:
+                target = parse_target(key or table.upstream)
+            except ValueError as problem:
+                raise ValueError(f"{place}: {problem}") from None
             if target.tls and context is None:
-                context = client_context(authority)
+                context = _upstream_context(policy, table.upstream_ca)
             kept = self.pools.get(key)
             if kept is not None and kept.target == target and not target.tls:
                 pools[key] = kept
@@ -103,6 +112,8 @@ class Edge:
         self.connections.add(connection)
         address = connection.peer.address
         self.addresses[address] = self.addresses.get(address, 0) + 1
+        if self.draining:
+            connection.drain()
 
     def closed(self, connection: Downstream) -> None:
         """Forget a connection."""
@@ -144,3 +155,8 @@ class Edge:
             pool.close()
 
 
+def _upstream_context(policy: Policy, authority: str | None) -> ssl.SSLContext:
+    try:
+        return client_context(Path(policy.folder, authority) if authority else None)
+    except (OSError, ValueError) as problem:  # ssl.SSLError is an OSError
+        raise ValueError(f"{policy.rule('gateway.upstream_ca')}: the file cannot be used: {problem}") from None
