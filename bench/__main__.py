@@ -17,15 +17,9 @@ from bench.targets import SCENARIOS, Target, every
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m bench", description="CPU per request, beside other gateways."
-    )
-    parser.add_argument(
-        "--quick", action="store_true", help="short runs: to see whether it works, not for figures"
-    )
-    parser.add_argument(
-        "--only", default="", metavar="A,B", help="targets or families of them (envoy, route)"
-    )
+    parser = argparse.ArgumentParser(prog="python -m bench", description="CPU per request, beside other gateways.")
+    parser.add_argument("--quick", action="store_true", help="short runs: to see whether it works, not for figures")
+    parser.add_argument("--only", default="", metavar="A,B", help="targets or families of them (envoy, route)")
     parser.add_argument("--scenario", default=",".join(SCENARIOS), metavar="A,B", help="%(default)s")
     parser.add_argument("--rounds", type=int, help=f"rounds instead of {Effort.rounds}")
     parser.add_argument("--json", type=Path, metavar="FILE", help="instead of bench/results/TIME.json")

@@ -9,9 +9,7 @@ from bench.targets import GET, IDLE, MIDDLEWARE, POST, TLS
 def lines(results: Results) -> list[str]:
     """One line for each budget whose figures this run has."""
     cost = {(name, one.target.name): one.cost for name, found in results.items() for one in found if one.cost}
-    memory = {
-        one.target.name: one.memory for one in results.get(IDLE, ()) if one.memory and not one.memory.error
-    }
+    memory = {one.target.name: one.memory for one in results.get(IDLE, ()) if one.memory and not one.memory.error}
     comparisons = (
         ("GET beside nginx plain", "nginx", 2.0),
         ("GET beside envoy with equal layers", "envoy", 1.0),

@@ -32,9 +32,7 @@ def seconds(root: int) -> float:
 def busy() -> float:
     """Seconds that all cores together have worked, for whomever."""
     with Path("/proc/stat").open() as lines:
-        user, nice, system, _idle, _wait, irq, softirq = (
-            int(field) for field in lines.readline().split()[1:8]
-        )
+        user, nice, system, _idle, _wait, irq, softirq = (int(field) for field in lines.readline().split()[1:8])
     return (user + nice + system + irq + softirq) / TICKS
 
 

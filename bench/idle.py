@@ -56,9 +56,7 @@ def measure(hold: Hold) -> Memory:
     try:
         for number in range(hold.connections):
             source = f"127.0.{1 + number // PER_ADDRESS // 250}.{1 + number // PER_ADDRESS % 250}"
-            connection = socket.create_connection(
-                ("127.0.0.1", hold.port), timeout=10, source_address=(source, 0)
-            )
+            connection = socket.create_connection(("127.0.0.1", hold.port), timeout=10, source_address=(source, 0))
             connections.append(connection)
             exchange(connection, request)
             before = before or cpu.resident(hold.pid)

@@ -176,7 +176,5 @@ def client(module: str, plan: Plan | Hold, seconds: float) -> dict[str, Any]:
         )
     except subprocess.TimeoutExpired:
         return {"error": "the load client did not end in time"}
-    told: dict[str, Any] = (
-        json.loads(done.stdout) if done.returncode == 0 else {"error": done.stderr.strip()[-300:]}
-    )
+    told: dict[str, Any] = json.loads(done.stdout) if done.returncode == 0 else {"error": done.stderr.strip()[-300:]}
     return told

@@ -49,9 +49,7 @@ def probes(target: Target, scenario: str, credentials: Credentials) -> Iterator[
         lacking = READ if scenario == POST else WRITE
         yield "token without the scope", request(credentials.token(scope=lacking)), (b"403",)
     if SCHEMA in target.layers and scenario == POST:
-        wrong = (
-            b'{"customer": "c-1", "currency": "EUR", "lines": [{"sku": "AB-1", "quantity": 0, "price": 1}]}'
-        )
+        wrong = b'{"customer": "c-1", "currency": "EUR", "lines": [{"sku": "AB-1", "quantity": 0, "price": 1}]}'
         yield "body against the schema", request(credentials.token(), wrong), (b"400", b"422")
 
 

@@ -69,8 +69,7 @@ class Process:
     def told(self) -> str:
         """The last lines of what the process wrote."""
         return (
-            " / ".join(self.log.read_text(errors="replace").split("\n")[-4:]).strip(" /")[-400:]
-            or "it wrote nothing"
+            " / ".join(self.log.read_text(errors="replace").split("\n")[-4:]).strip(" /")[-400:] or "it wrote nothing"
         )
 
     def stop(self) -> None:

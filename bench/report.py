@@ -65,9 +65,7 @@ def disturbed(results: Sequence[Result]) -> list[str]:
     others = [run.others for result in results for run in result.good]
     if not others or median(others) < QUIET:
         return []
-    return [
-        f"- disturbed: other processes worked for {median(others):.0%} of a core meanwhile; measure again"
-    ]
+    return [f"- disturbed: other processes worked for {median(others):.0%} of a core meanwhile; measure again"]
 
 
 def notes_of(result: Result) -> list[str]:
@@ -108,17 +106,14 @@ def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     """Rows as the lines of a Markdown table; the first is its head."""
     widths = [max(len(line[column]) for line in rows) for column in range(len(rows[0]))]
     lines = [
-        "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |"
-        for line in rows
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |" for line in rows
     ]
     return [lines[0], "|" + "|".join("-" * (width + 2) for width in widths) + "|", *lines[1:]]
 
 
 def machine() -> dict[str, object]:
     """What it was measured on."""
-    processors = [
-        line.split(":", 1)[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")
-    ]
+    processors = [line.split(":", 1)[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")]
     return {
         "cpu": processors[0] if processors else platform.machine(),
         "cores": len(processors),

@@ -14,8 +14,7 @@ SUBJECTS = 64
 def order() -> bytes:
     """A valid order of 1,000 bytes of JSON."""
     lines = [
-        {"sku": f"AB-{1000 + n}", "quantity": n, "price": round(9.95 * n, 2), "gift": n % 2 == 0}
-        for n in range(1, 13)
+        {"sku": f"AB-{1000 + n}", "quantity": n, "price": round(9.95 * n, 2), "gift": n % 2 == 0} for n in range(1, 13)
     ]
     body = {"customer": "c-20931", "currency": "EUR", "reference": "PO-2026-0815", "lines": lines, "note": ""}
     body["note"] = "x" * (1000 - len(json.dumps(body)))

@@ -94,9 +94,7 @@ def listener(name: str, port: int, filters: list[Tree], layered: bool, tls: Tree
         route_config=routes,
         http_filters=[*filters, router],
     )
-    chain: Tree = {
-        "filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]
-    }
+    chain: Tree = {"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]}
     if tls:
         chain["transport_socket"] = tls
     address = {"socket_address": {"address": "127.0.0.1", "port_value": port}}
@@ -130,9 +128,7 @@ def launch(layered: bool, setting: Setting) -> Launch:
         listener("tls", setting.tls_port, filters, layered, tls(setting)),
     ]
     config = setting.folder / "envoy.json"
-    config.write_text(
-        json.dumps({"static_resources": {"listeners": listeners, "clusters": [cluster]}}, indent=1)
-    )
+    config.write_text(json.dumps({"static_resources": {"listeners": listeners, "clusters": [cluster]}}, indent=1))
     argv = [str(layout.ENVOY / "bin" / "envoy"), "-c", str(config), "--concurrency", "1"]
     return Launch([*argv, "--disable-hot-restart", "--log-level", "error"])
 

@@ -8,11 +8,7 @@ from bench.targets.express import environment
 
 
 def missing() -> str | None:
-    return (
-        None
-        if layout.site_packages(layout.FASTAPI)
-        else "fastapi is not installed (`python -m bench.install`)"
-    )
+    return None if layout.site_packages(layout.FASTAPI) else "fastapi is not installed (`python -m bench.install`)"
 
 
 def launch(setting: Setting) -> Launch:

@@ -16,16 +16,12 @@ APPLICATION = layout.OPPONENTS / "fastapi" / "application.py"
 def launch(variant: str, setting: Setting) -> Launch:
     env = environment(setting)
     env["BENCH_OPPONENT_PACKAGES"] = str(layout.site_packages(layout.FASTAPI))
-    env["BENCH_POLICY"] = str(proxy.write(setting.folder, "[log]\naccess = \"off\"\n", setting.credentials))
+    env["BENCH_POLICY"] = str(proxy.write(setting.folder, '[log]\naccess = "off"\n', setting.credentials))
     return Launch([sys.executable, str(APPLICATION), variant], env, cwd=setting.folder)
 
 
 def missing_fastapi() -> str | None:
-    return (
-        None
-        if layout.site_packages(layout.FASTAPI)
-        else "fastapi is not installed (`python -m bench.install`)"
-    )
+    return None if layout.site_packages(layout.FASTAPI) else "fastapi is not installed (`python -m bench.install`)"
 
 
 def missing_sixfold() -> str | None:

@@ -56,9 +56,7 @@ def launch(setting: Setting) -> Launch:
     config = setting.folder / "nginx.conf"
     user = "user root;" if os.geteuid() == 0 else ""
     config.write_text(CONFIG.format(user=user, **vars(setting)))
-    return Launch(
-        [str(layout.program("nginx")), "-c", str(config), "-p", str(setting.folder), "-e", "stderr"]
-    )
+    return Launch([str(layout.program("nginx")), "-c", str(config), "-p", str(setting.folder), "-e", "stderr"])
 
 
 TARGETS = (

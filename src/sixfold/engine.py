@@ -1,10 +1,9 @@
-"""The engine: a policy and the state it works on, put together. Faces ask it; a reload makes a new one over the same state."""
+"""The engine: a policy and the state it works on. Faces ask it; a reload makes a new one over the same state."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-
 
 from sixfold.decision import Refusal, Reply
 from sixfold.flow import Flow, Permit, check

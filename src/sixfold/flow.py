@@ -95,11 +95,12 @@ class Permit:
             self.engine.rate_limiting.release(self.ledger)
 
 
-def check(engine: Engine, request: Request) -> Flow:
+def check(engine: Engine, request: Request) -> Flow:  # noqa: C901 (one list, on purpose: this is the order)
     """Decide on a request.
 
     Returns:
-        Permit, Refusal, or Reply (an answer of our own). A refusal of a layer or rule in shadow mode does not end the flow; the Permit tells it.
+        Permit, Refusal, or Reply (an answer of our own). A refusal of a layer or rule in shadow mode does not end the
+        flow; the Permit tells it.
     """
     told: list[Refusal] = []
 
@@ -201,7 +202,7 @@ def drive(flow: Flow, fetch: Callable[[Need], Any]) -> Permit | Refusal | Reply:
             need = flow.send(answer)
         except StopIteration as end:
             return end.value  # type: ignore[no-any-return]
-        except BaseException as problem:  # noqa: BLE001
+        except BaseException as problem:
             return failed(problem)
         answer = fetch(need)
 
@@ -216,7 +217,7 @@ async def drive_async(
             need = flow.send(answer)
         except StopIteration as end:
             return end.value  # type: ignore[no-any-return]
-        except BaseException as problem:  # noqa: BLE001
+        except BaseException as problem:
             refusal = failed(problem)
             bug(problem)
             return refusal

@@ -1,4 +1,4 @@
-"""Imagined calls: the same flow, with a caller who is merely supposed. Behind `[[expect]]`, `explain` and `acting_as`."""
+"""Imagined calls: the same flow, with a caller who is supposed. Behind `[[expect]]`, `explain` and `acting_as`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Supposed:
     def __init__(self, identity: Identity) -> None:
         self._identity = identity
 
-    def known(self, request: Request, operation: Operation) -> Identity:  # noqa: ARG002
+    def known(self, request: Request, operation: Operation) -> Identity:
         """Return the supposed caller."""
         return self._identity
 
@@ -67,9 +67,7 @@ class Rehearsal:
         self._peer = Peer("" if behind else "127.0.0.1", tls=True)
         self._authentication = self._engine.authentication
 
-    def judge(
-        self, line: str, caller: As | str, headers: Mapping[str, str], body: Any = None
-    ) -> tuple[int, str]:
+    def judge(self, line: str, caller: As | str, headers: Mapping[str, str], body: Any = None) -> tuple[int, str]:
         """Return the status the call would get (200 where it would be forwarded) and the refusal's code, or "".
 
         Arguments:

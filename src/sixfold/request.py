@@ -1,8 +1,9 @@
 """The canonical request: the only place where input is cleaned.
 
 Every face hands in what it received (method, target, header fields, peer); one `Canonicaliser` turns that into a
-`Request` that cannot be read in two ways, or into a `Refusal`. What is matched later is what is forwarded: `target` holds
-the exact bytes, `path` their one decoding. Rules PATH-*, HDR-04, H1-13, H1-14; RFC 3986, RFC 9110 sections 4 and 5.
+`Request` that cannot be read in two ways, or into a `Refusal`. What is matched later is what is forwarded: `target`
+holds the exact bytes, `path` their one decoding.
+Rules PATH-*, HDR-04, H1-13, H1-14; RFC 3986, RFC 9110 sections 4 and 5.
 """
 
 from __future__ import annotations
@@ -227,8 +228,9 @@ def canonical_path(raw: bytes) -> tuple[bytes, str]:
     """Return the path as it is forwarded and as it is matched.
 
     Raises:
-        Malformed: anything that another hop could read differently: encoded `/`, `\\`, `%`-escapes or NUL, dot and empty
-            segments, `;` parameters, over-long UTF-8, a text that Unicode normalisation would change into such a thing.
+        Malformed: anything that another hop could read differently: encoded slash, backslash, `%`-escapes or NUL, dot
+            and empty segments, `;` parameters, over-long UTF-8, a text that Unicode normalisation would change into
+            such a thing.
     """
     if not raw.startswith(b"/"):
         raise Malformed("malformed-target", "a target that does not start with `/`")
@@ -270,7 +272,7 @@ def canonical_query(raw: bytes) -> bytes:
     parts = []
     for part in raw.split(b"&"):
         if part:
-            name, equals, value = part.partition(b"=")
+            _, equals, _ = part.partition(b"=")
             ((key, text),) = query_pairs(part) or (("", ""),)
             encoded = quote_from_bytes(key.encode(), safe=_SAFE_QUERY)
             parts.append(encoded + ("=" + quote_from_bytes(text.encode(), safe=_SAFE_QUERY + "=") if equals else ""))
@@ -352,8 +354,8 @@ class Canonicaliser:
     def fields(self, pairs: list[Pair], *, size: int = 0, underscores: bool = True) -> Fields | Refusal:
         """Check a header section against the size limits and for doubled headers (SLOW-06, H1-02, H1-13).
 
-        Names arrive in lower case, grammar already checked. A name with `_` is dropped: WSGI servers cannot tell it from
-        the one with `-`, so it could stand in for a header that we set (HDR-05).
+        Names arrive in lower case, grammar already checked. A name with `_` is dropped: WSGI servers cannot tell it
+        from the one with `-`, so it could stand in for a header that we set (HDR-05).
 
         Arguments:
             pairs: names and values, in order.

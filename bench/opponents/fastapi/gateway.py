@@ -7,9 +7,10 @@ import httpx
 import uvicorn
 from fastapi import FastAPI, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
-from security import LIMIT, Reader, Writer, limiter
 from slowapi import _rate_limit_exceeded_handler
 from slowapi.errors import RateLimitExceeded
+
+from security import LIMIT, Reader, Writer, limiter
 
 HOP_BY_HOP = {
     "connection",

@@ -28,9 +28,7 @@ async def caller(
     if credentials is None:
         raise HTTPException(401, headers={"WWW-Authenticate": "Bearer"})
     try:
-        claims = jwt.decode(
-            credentials.credentials, KEY, algorithms=["ES256"], issuer=ISSUER, audience=AUDIENCE
-        )
+        claims = jwt.decode(credentials.credentials, KEY, algorithms=["ES256"], issuer=ISSUER, audience=AUDIENCE)
     except jwt.InvalidTokenError:
         raise HTTPException(401, headers={"WWW-Authenticate": 'Bearer error="invalid_token"'}) from None
     if not set(scopes.scopes) <= set(claims["scope"].split()):

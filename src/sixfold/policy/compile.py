@@ -109,7 +109,9 @@ class _Table:
 
     def _only_refines(self, row: _Row) -> bool:
         """Return whether a `/**` row speaks of described operations: then it opens no path that nobody declared."""
-        return match.is_wide(row.path) and any(row.applies(one) for one in self.base.values() if one.contract is not None)
+        return match.is_wide(row.path) and any(
+            row.applies(one) for one in self.base.values() if one.contract is not None
+        )
 
     def operations(self) -> list[Operation]:
         """Return every operation, each refined by its routes."""

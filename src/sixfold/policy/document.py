@@ -28,8 +28,8 @@ class Table(BaseModel):
 class HeaderEdits(Table):
     """What happens to headers on their way, in this order: remove, rename, set.
 
-    A value of `set` may name facts of the call: `{claim:sub}`, `{claim:org.id}`, `{subject}`, `{client_id}`, `{tenant}`,
-    `{address}`. Where the fact is missing the header is left out.
+    A value of `set` may name facts of the call: `{claim:sub}`, `{claim:org.id}`, `{subject}`, `{client_id}`,
+    `{tenant}`, `{address}`. Where the fact is missing the header is left out.
     """
 
     remove: list[HeaderName] = []
@@ -65,9 +65,7 @@ class Gateway(Table):
     upstream_ca: str | None = None  # PEM file that may sign the upstream's certificate
     openapi: str | list[str] | None = None
     base_path: str | None = None  # replaces the path of the document's `servers`
-    hosts: list[
-        Name
-    ] = []  # other hosts get 421; empty: names of the certificate, or loopback names in mode "dev"
+    hosts: list[Name] = []  # other hosts get 421; empty: names of the certificate, or loopback names in mode "dev"
     trusted_proxies: Literal["private"] | Annotated[int, Field(ge=0, le=16)] | list[str] = []
     forwarded_header: Literal["x-forwarded-for", "forwarded"] = "x-forwarded-for"
     max_target: Bytes = 8 * 1024
@@ -127,16 +125,14 @@ class Encryption(Table):
 
 
 class ClaimMapping(Table):
-    """Where a foreign issuer keeps roles, scopes, tenant, client. Dots walk into objects; the first path found counts."""
+    """Where a foreign issuer keeps roles, scopes, tenant, client. Dots walk into objects; the first found counts."""
 
     roles: str | list[str] = ["roles"]
     scopes: str | list[str] = ["scope", "scp"]
     tenant: str | list[str] = ["tenant"]
     client_id: str | list[str] = ["client_id", "azp"]
     subject: str = "sub"
-    audience: Literal["aud", "client_id"] = (
-        "aud"  # "client_id" may stand in for a missing `aud` (Amazon Cognito)
-    )
+    audience: Literal["aud", "client_id"] = "aud"  # "client_id" may stand in for a missing `aud` (Amazon Cognito)
 
 
 class Issuer(Table):
@@ -221,9 +217,7 @@ class RateLimiting(Table):
     default: LimitValue | None = None
     anonymous: LimitValue | None = None
     tiers: dict[Name, str] = {}
-    tier: str | None = (
-        None  # where the tier stands: "claim:plan", "role", "client"; None: the tier named like a role
-    )
+    tier: str | None = None  # where the tier stands: "claim:plan", "role", "client"; None: the tier named like a role
     clients: dict[Name, Name] = {}  # client id -> tier
     headers: Literal["draft-8", "draft-7", "draft-6", "x-ratelimit", "none"] = "draft-8"
     max_keys: Annotated[int, Field(ge=1000)] = 100_000

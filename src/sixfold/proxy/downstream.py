@@ -1,4 +1,4 @@
-"""The client's side: one protocol object per connection. Strict framing, answers in order, a deadline for every wait."""
+"""The client's side, one protocol object per connection: strict framing, answers in order, a deadline per wait."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Final, cast
 from sixfold.decision import Refusal
 from sixfold.proxy.exchange import Exchange, own_answer
 from sixfold.proxy.http1 import (
+    GOOD_LINE,
     RULE,
     BodyReader,
     Broken,
     ChunkedBody,
-    GOOD_LINE,
     FieldReader,
     SizedBody,
     request_length,
@@ -112,7 +112,7 @@ class Downstream(asyncio.Protocol):
         self._half_closed = True
         return True
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
+    def connection_lost(self, exc: Exception | None) -> None:
         """The client is gone."""
         self.closing = True
         exchange, self.exchange = self.exchange, None
@@ -206,9 +206,7 @@ class Downstream(asyncio.Protocol):
         assert fields is not None  # noqa: S101
         length = self._length
         self.keep = self._keep and not edge.draining
-        request = edge.engine.canonicaliser.request(
-            method, target, fields, self.peer, time.time_ns() // 1000, length
-        )
+        request = edge.engine.canonicaliser.request(method, target, fields, self.peer, time.time_ns() // 1000, length)
         if type(request) is Refusal:
             self._unread(request, head=method == b"HEAD")
             return b""
@@ -294,7 +292,7 @@ class Downstream(asyncio.Protocol):
         """Send bytes to the client."""
         self.transport.write(data)
 
-    def settle(self, exchange: Exchange) -> None:  # noqa: ARG002
+    def settle(self, exchange: Exchange) -> None:
         """Decide, before the last bytes of an answer, whether the connection goes on.
 
         What is left of the request's body is read and dropped if it is short; else the connection is closed.
@@ -431,5 +429,3 @@ def _reader(length: int | None) -> BodyReader | None:
     if length == 0:
         return None
     return ChunkedBody() if length is None else SizedBody(length)
-
-

@@ -82,7 +82,7 @@ class Exchange:
             need = flow.send(answer)
         except StopIteration as end:
             decision = end.value
-        except BaseException as problem:  # noqa: BLE001 (a panic in Rust is a BaseException; see `failed`)
+        except BaseException as problem:
             self.edge.bug(problem)
             decision = failed(problem)
         else:
@@ -113,7 +113,7 @@ class Exchange:
     async def _fetch_later(self, need: Need) -> None:
         try:
             answer = await self._keys(need) if type(need) is KeySet else Unavailable("no shared store is configured")
-        except Exception as problem:  # noqa: BLE001
+        except Exception as problem:
             self.edge.bug(problem)
             answer = Unavailable(type(problem).__name__)
         if not self.over:
@@ -418,7 +418,9 @@ class Exchange:
         refusal: Refusal | None
         if self._body_size > self._judge:
             rule = engine.policy.rule("validation.max_response")
-            refusal = Refusal("response-contract", rule, reason="an answer too large to be checked", mode=engine.answer_mode)
+            refusal = Refusal(
+                "response-contract", rule, reason="an answer too large to be checked", mode=engine.answer_mode
+            )
         else:
             kind = _content_type(head.pairs)
             refusal = engine.validation.answer(permit.door.operation, head.status, kind, body)
@@ -510,5 +512,3 @@ def own_answer(status: int, headers: list[Pair], body: bytes, date: bytes, *, ke
             b"connection: close\r\n\r\n" if closing else b"\r\n", b"" if head else body,
         )
     )  # fmt: skip
-
-

@@ -70,8 +70,8 @@ class FieldReader:
     """Reads the header sections of one connection (RFC 9112 section 5).
 
     Peers repeat most of their lines in each message, so a line that was read once is looked up; what HPACK does on the
-    wire, done behind it. A field is read alone, without its neighbours: no rule spans lines once folding is refused, and
-    what two framing headers mean together is judged by `request_length` and `response_length`.
+    wire, done behind it. A field is read alone, without its neighbours: no rule spans lines once folding is refused,
+    and what two framing headers mean together is judged by `request_length` and `response_length`.
 
     Arguments:
         code: of the refusal for a malformed line.
@@ -93,7 +93,7 @@ class FieldReader:
             block: what follows the first line, from its line end to the empty line.
 
         Raises:
-            Broken: a line that is no field: folded, without colon, with blanks before it, with control bytes (H1-06, H1-14).
+            Broken: a line that is no field: folded, without colon, blanks before it, control bytes (H1-06, H1-14).
         """
         if len(block) == 4:
             return []

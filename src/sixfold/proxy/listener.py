@@ -1,7 +1,7 @@
-"""Accepting connections: caps per address and in all, back-pressure by not accepting, certificates swapped while serving.
+"""Accepting connections: caps per address and in all, back-pressure by not accepting, certificates swapped live.
 
-We accept ourselves instead of leaving it to the loop's server, because only so a full house leaves newcomers in the kernel's
-queue (SLOW-05), and each handshake takes the newest TLS context (TLS-07).
+We accept ourselves instead of leaving it to the loop's server, because only so a full house leaves newcomers in the
+kernel's queue (SLOW-05), and each handshake takes the newest TLS context (TLS-07).
 """
 
 from __future__ import annotations

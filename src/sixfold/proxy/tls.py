@@ -1,4 +1,4 @@
-"""The TLS context of a listener, from the policy: certificate files or the local CA, checked aside before it is taken."""
+"""The TLS context of a listener, from the policy: certificate files or the local CA, checked before it is taken."""
 
 from __future__ import annotations
 

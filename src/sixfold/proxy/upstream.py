@@ -68,8 +68,8 @@ class Upstream(asyncio.Protocol):
     """One connection to an upstream; carries one exchange at a time."""
 
     __slots__ = (
-        "_block", "_blocked", "_buffer", "_fields", "_interim", "_last", "_reader", "alive", "exchange", "idle_since", "keep", "pool", "reused",
-        "transport",
+        "_block", "_blocked", "_buffer", "_fields", "_interim", "_last", "_reader", "alive", "exchange", "idle_since",
+        "keep", "pool", "reused", "transport",
     )  # fmt: skip
 
     def __init__(self, pool: Pool) -> None:
@@ -106,7 +106,7 @@ class Upstream(asyncio.Protocol):
         except Broken as problem:
             self.discard()
             exchange.upstream_broken(problem.refusal)
-        except BaseException as problem:  # noqa: BLE001 (a panic in Rust is a BaseException; see `failed`)
+        except BaseException as problem:
             self.discard()
             exchange.crashed(problem)
 
@@ -245,7 +245,7 @@ class Pool:
         self._context = context
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def take(self, exchange: Exchange, repeatable: bool) -> Upstream | None:  # noqa: FBT001
+    def take(self, exchange: Exchange, repeatable: bool) -> Upstream | None:
         """Return an idle connection; else open one or queue the exchange, which is told by `connected`.
 
         Arguments:

@@ -256,7 +256,7 @@ class Worker:
         for edge in self._edges:
             edge.drain()
         end = time.monotonic() + self.edge.table.drain_timeout
-        while time.monotonic() < end and (
+        while time.monotonic() < end and (  # noqa: ASYNC110 (many connections end, each in its own time)
             any(edge.connections for edge in self._edges) or any(listener.opening for listener in self._listeners)
         ):
             await asyncio.sleep(0.02)

@@ -61,6 +61,6 @@ def make_app() -> Starlette:
 
 
 def _claims(token: str) -> Any:
-    """Return what the gateway says about the caller; a real service verifies the signature by the gateway's JWKS first."""
+    """Return what the gateway says about the caller; a real service verifies the signature first, by its JWKS."""
     part = token.split(".")[1] if token.count(".") == 2 else ""
     return json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))) if part else None

@@ -23,7 +23,9 @@ class Record:
 
     __slots__ = ("address", "caller", "method", "now", "path", "refusal")
 
-    def __init__(self, refusal: Refusal, now: int, request: Request | None, caller: str = "", address: str = "") -> None:
+    def __init__(
+        self, refusal: Refusal, now: int, request: Request | None, caller: str = "", address: str = ""
+    ) -> None:
         self.refusal = refusal
         self.now = now
         self.method = request.method if request is not None else ""

@@ -55,9 +55,7 @@ class Metrics:
         """Yield metric families, as prometheus-client asks for them."""
         from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 
-        requests = CounterMetricFamily(
-            "sixfold_requests", "Answered requests.", labels=("method", "route", "status")
-        )
+        requests = CounterMetricFamily("sixfold_requests", "Answered requests.", labels=("method", "route", "status"))
         for (method, route, status), number in [*self.answers.items()]:
             requests.add_metric((method, route, str(status)), number)
         yield requests

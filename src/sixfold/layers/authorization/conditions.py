@@ -159,7 +159,7 @@ class _Parser:
         if source == "path":
             return self.path(name)
         if source == "query":
-            return lambda facts: _single([value for key, value in facts[0].query_pairs if key == name])
+            return _query(name)
         if source == "header":
             header = name.lower().encode()
             return lambda facts: _text(_single(facts[0].fields.all(header)))
@@ -175,6 +175,18 @@ class _Parser:
         if name not in self.path_names:
             raise self.error(f"a parameter of the path ({suggest(name, self.path_names)})")
         return lambda facts: facts[2].get(name)
+
+
+def _query(name: str) -> Operand:
+    """Return what reads a parameter; a second spelling of it (`user[]`, `User`) is the same one to some frameworks."""
+    stem = _stem(name)
+    return lambda facts: _single(
+        [value if key == name else None for key, value in facts[0].query_pairs if _stem(key) == stem]
+    )
+
+
+def _stem(name: str) -> str:
+    return name.partition("[")[0].lower()
 
 
 def _single(values: list[Any]) -> Any:

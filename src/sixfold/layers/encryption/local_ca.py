@@ -29,8 +29,8 @@ class LocalFiles(NamedTuple):
 def local_files(folder: Path, today: datetime.datetime) -> LocalFiles:
     """Return certificate files for loopback, made now if they are missing or about to end.
 
-    The authority may sign nothing but loopback names (name constraints), so that trusting it risks little; its key never
-    leaves `folder` (0600).
+    The authority may sign nothing but loopback names (name constraints), so that trusting it risks little; its key
+    never leaves `folder` (0600).
 
     Arguments:
         folder: the user's state folder for TLS.

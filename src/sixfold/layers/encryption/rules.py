@@ -31,5 +31,6 @@ def check_channel(policy: Policy) -> None:
         address = document.gateway.listen.rpartition(":")[0].strip("[]")
         if not document.gateway.listen.startswith("unix:") and address not in ("127.0.0.1", "::1", "localhost"):
             raise ValueError(
-                f'{policy.rule("gateway.listen")}: mode "dev" listens on loopback only, not on `{address}`; use mode "tls" with a certificate'
+                f'{policy.rule("gateway.listen")}: mode "dev" listens on loopback only, not on `{address}`; '
+                'use mode "tls" with a certificate'
             )

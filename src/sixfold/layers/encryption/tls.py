@@ -1,4 +1,4 @@
-"""TLS contexts for the faces: 1.3 by default, AEAD suites only, no tickets, no renegotiation (TLS-01 to TLS-04, TLS-11)."""
+"""TLS contexts for the faces: 1.3 by default, AEAD only, no tickets, no renegotiation (TLS-01 to TLS-04, TLS-11)."""
 
 from __future__ import annotations
 

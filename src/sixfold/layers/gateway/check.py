@@ -8,9 +8,9 @@ from typing import Any, Final
 from sixfold.decision import Refusal, Reply
 from sixfold.identity import Identity
 from sixfold.layers.gateway.cors import CorsRules
-from sixfold.layers.gateway.hygiene import NEVER_UPSTREAM, SECURITY, Shape, is_ours, named_by_connection
+from sixfold.layers.gateway.hygiene import NEVER_UPSTREAM, PROTECTED, SECURITY, Shape, is_ours, named_by_connection
 from sixfold.layers.gateway.identity_header import Signer
-from sixfold.layers.gateway.rules import Door, compile_door, compile_router, listed_hosts
+from sixfold.layers.gateway.rules import Door, compile_door, compile_router, judged_headers, listed_hosts
 from sixfold.policy.model import Operation, Policy
 from sixfold.request import Pair, Request, encode
 
@@ -57,6 +57,7 @@ class Gateway:
             keys = policy.document.authentication.api_keys
             dropped |= _CREDENTIALS | (frozenset((keys.header.lower().encode(),)) if keys else frozenset())
         self._dropped = dropped
+        self._protected = PROTECTED | judged_headers(policy)
         self._security = SECURITY if table.security_headers else ()
         self._varies = self._cors.varies
         self._served: set[str] = set()  # hosts as clients wrote them that are served
@@ -94,7 +95,7 @@ class Gateway:
         return door
 
     def beyond(self, request: Request) -> Door:
-        """Return the door behind a refusal of `route` that does not count: the operation if there is one, else `unlisted`."""
+        """Return the door behind a refusal of `route` that does not count: the operation, or else `unlisted`."""
         place = self._router.find(request.path, request.method)
         if isinstance(place, frozenset) or type(place[0]) is not Door:
             return self.unlisted
@@ -173,7 +174,7 @@ class Gateway:
         memo = fields.memo.get("kept")
         if memo is not None and memo[0] is self and memo[1] is request.peer:
             return memo[2]  # type: ignore[no-any-return]
-        named = named_by_connection(fields)
+        named = named_by_connection(fields, self._protected)
         result = (
             *[pair for pair in fields.pairs if self._passes(pair[0]) and pair[0] not in named],
             *self._forwarding(request),
@@ -212,9 +213,7 @@ class Gateway:
 
     # ------------------------------------------------------------------ what the client gets
 
-    def answer(
-        self, request: Request | None, door: Door | None, identity: Identity, headers: list[Pair]
-    ) -> list[Pair]:
+    def answer(self, request: Request | None, door: Door | None, identity: Identity, headers: list[Pair]) -> list[Pair]:
         """Return the headers for the client: cleaned, edited, with the security headers and CORS.
 
         Arguments:

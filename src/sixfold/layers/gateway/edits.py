@@ -34,7 +34,9 @@ class Edits:
         self.names = frozenset(values)
         forged = {name for name in self.renamed.values() if is_ours(name)}
         if untouchable := sorted((self.names | {*self.renamed.values()}) & UNTOUCHABLE | forged):
-            raise ValueError(f"no edit may write `{untouchable[0].decode()}`, which only Sixfold itself writes; take it out")
+            raise ValueError(
+                f"no edit may write `{untouchable[0].decode()}`, which only Sixfold itself writes; take it out"
+            )
 
     def __bool__(self) -> bool:
         return bool(self.removed or self.renamed or self._values)
@@ -68,7 +70,7 @@ def _compile(text: str) -> Value:
 
 
 def _join(pieces: list[str | None]) -> str | None:
-    """Join the pieces; a fact that is missing, or that no header can hold, leaves the header out (never a part of it)."""
+    """Join the pieces; a fact that is missing, or that no header can hold, leaves the whole header out."""
     if any(piece is None for piece in pieces):
         return None
     text = "".join(piece for piece in pieces if piece)
@@ -84,7 +86,8 @@ def _fact(name: str, argument: str | None) -> Value:
     if argument is None and name == "address":
         return lambda request, _identity: request.address or None
     raise ValueError(
-        f"`{{{name}}}` is not a fact of the call; write {{claim:NAME}}, {{subject}}, {{client_id}}, {{tenant}} or {{address}}"
+        f"`{{{name}}}` is not a fact of the call; write {{claim:NAME}}, {{subject}}, {{client_id}}, {{tenant}} or "
+        "{address}"
     )
 
 

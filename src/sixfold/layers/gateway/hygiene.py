@@ -55,14 +55,12 @@ def is_ours(name: bytes) -> bool:
     return name.startswith((b"sixfold-", b"x-sixfold-", b"x-remote-user", b"remote-user"))
 
 
-def named_by_connection(fields: Fields) -> frozenset[bytes]:
+def named_by_connection(fields: Fields, protected: frozenset[bytes] = PROTECTED) -> frozenset[bytes]:
     """Return the header names that `Connection` declares hop-by-hop and that may be dropped."""
     if fields.get(b"connection") is None:
         return frozenset()
-    named = {
-        name.strip().lower() for value in fields.all(b"connection") for name in value.split(b",") if name.strip()
-    }
-    return frozenset(name for name in named - PROTECTED if not is_ours(name) and name not in RATE_HEADERS)
+    named = {name.strip().lower() for value in fields.all(b"connection") for name in value.split(b",") if name.strip()}
+    return frozenset(name for name in named - protected if not is_ours(name) and name not in RATE_HEADERS)
 
 
 class Shape:
@@ -79,9 +77,7 @@ class Shape:
     def __init__(self, names: tuple[bytes, ...], connection: list[bytes], security: tuple[Pair, ...]) -> None:
         said = {name.strip().lower() for value in connection for name in value.split(b",")}
         dropped = NEVER_DOWNSTREAM | (said - {name for name, _ in security} - {b"content-type", b"content-length"})
-        self.kept = tuple(
-            [index for index, name in enumerate(names) if name not in dropped and not is_ours(name)]
-        )
+        self.kept = tuple([index for index, name in enumerate(names) if name not in dropped and not is_ours(name)])
         present = {names[index] for index in self.kept}
         self.missing = tuple([pair for pair in security if pair[0] not in present])
         self.lines = encode(self.missing)

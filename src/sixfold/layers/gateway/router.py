@@ -1,6 +1,8 @@
 """From a path to the operations that live there: one dictionary step per segment, however many operations there are.
 
-A fixed segment beats a templated one, and a templated one beats a final `/**`; so the order of the policy never matters.
+A fixed segment beats a templated one, and a templated one beats a final `/**`; so the order of the policy never
+matters. Some frameworks (Express) take another case or a final slash for the same path. So a path that is a ruled one
+to them never falls to a wider template here: it is not served at all (PATH-02).
 """
 
 from __future__ import annotations
@@ -15,10 +17,11 @@ _TEMPLATE: Final = re.compile(r"\{([^{}]+)\}")
 class Node:
     """One segment of the tree."""
 
-    __slots__ = ("bare", "exact", "methods", "names", "rest", "rest_names", "templated")
+    __slots__ = ("alike", "bare", "exact", "methods", "names", "rest", "rest_names", "templated")
 
     def __init__(self) -> None:
         self.exact: dict[str, Node] = {}
+        self.alike: dict[str, list[Node]] = {}  # the same in lower case
         self.templated: list[tuple[re.Pattern[str] | None, Node]] = []
         self.bare: Node | None = None  # the one below `{name}`, if that is the only template here
         self.methods: dict[str, Any] | None = None
@@ -69,7 +72,7 @@ class Router:
         for segment in segments[1:]:  # straight down, which is where nearly every request ends
             child = node.exact.get(segment)
             if child is None:
-                if node.bare is None or not segment:
+                if node.bare is None or not segment or (node.alike and segment.lower() in node.alike):
                     break
                 child = node.bare
                 values.append(segment)
@@ -83,17 +86,22 @@ class Router:
     def _search(self, segments: list[str], method: str) -> tuple[Any, dict[str, str]] | frozenset[str]:
         """Look at every place that fits, the most specific first."""
         allowed: set[str] = set()
-        for methods, names, values in _matches(self._root, segments, 1, ()):
+        for methods, names, values, disguised in _matches(self._root, segments, 1, ()):
             entry = methods.get(method)
             if entry is not None:
-                return entry, dict(zip(names[method], values, strict=True))
-            allowed.update(methods)
+                return frozenset() if disguised else (entry, dict(zip(names[method], values, strict=True)))
+            if not disguised:
+                allowed.update(methods)
         return frozenset(allowed)
 
 
 def _child(node: Node, segment: str) -> Node:
     if "{" not in segment:
-        return node.exact.setdefault(segment, Node())
+        known = node.exact.get(segment)
+        if known is None:
+            known = node.exact[segment] = Node()
+            node.alike.setdefault(segment.lower(), []).append(known)
+        return known
     pattern = _compile(segment)
     for other, child in node.templated:
         if (other and other.pattern) == (pattern and pattern.pattern):
@@ -111,27 +119,49 @@ def _compile(segment: str) -> re.Pattern[str] | None:
     if _TEMPLATE.fullmatch(segment):
         return None
     parts = _TEMPLATE.split(segment)
-    text = "".join(re.escape(part) if index % 2 == 0 else "(.+?)" for index, part in enumerate(parts))
-    return re.compile(text)
+    text = re.escape(parts[0])
+    for after in parts[2:-1:2]:  # atomic: the first place that fits is the best one, so none is tried again
+        text += f"(?>(.+?){re.escape(after)})"
+    return re.compile(f"{text}(.+){re.escape(parts[-1])}")
 
 
 def _matches(
-    node: Node, segments: list[str], index: int, values: tuple[str, ...]
-) -> Iterator[tuple[dict[str, Any], dict[str, tuple[str, ...]], tuple[str, ...]]]:
-    """Yield (methods, names, values) of each place that fits, the most specific first."""
+    node: Node, segments: list[str], index: int, values: tuple[str, ...], disguised: bool = False
+) -> Iterator[tuple[dict[str, Any], dict[str, tuple[str, ...]], tuple[str, ...], bool]]:
+    """Yield (methods, names, values, disguised) of each place that fits, the most specific first.
+
+    Arguments:
+        disguised: it fits only for those to whom case and a final slash mean nothing.
+    """
     if index == len(segments):
         if node.methods is not None:
-            yield node.methods, node.names, values
+            yield node.methods, node.names, values, disguised
+        slashed = node.exact.get("")
+        if slashed is not None and slashed.methods is not None:
+            yield slashed.methods, slashed.names, values, True
     else:
         segment = segments[index]
         child = node.exact.get(segment)
         if child is not None:
-            yield from _matches(child, segments, index + 1, values)
+            yield from _matches(child, segments, index + 1, values, disguised)
+        for other in node.alike.get(segment.lower(), ()):
+            if other is not child:
+                yield from _matches(other, segments, index + 1, values, True)
         if segment:  # a template never stands for an empty segment
-            for pattern, below in node.templated:
-                if pattern is None:
-                    yield from _matches(below, segments, index + 1, (*values, segment))
-                elif (match := pattern.fullmatch(segment)) is not None:
-                    yield from _matches(below, segments, index + 1, (*values, *match.groups()))
+            for below, found, other_case in _templates(node, segment):
+                yield from _matches(below, segments, index + 1, (*values, *found), disguised or other_case)
+        elif node.methods is not None:
+            yield node.methods, node.names, values, True
     if node.rest is not None:
-        yield node.rest, node.rest_names, values
+        yield node.rest, node.rest_names, values, disguised
+
+
+def _templates(node: Node, segment: str) -> Iterator[tuple[Node, tuple[str, ...], bool]]:
+    """Yield (child, values, disguised) of each templated segment that fits."""
+    for pattern, below in node.templated:
+        if pattern is None:
+            yield below, (segment,), False
+        elif (match := pattern.fullmatch(segment)) is not None:
+            yield below, match.groups(), False
+        elif (match := re.fullmatch(pattern.pattern, segment, re.IGNORECASE)) is not None:
+            yield below, match.groups(), True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
@@ -12,6 +13,7 @@ from sixfold.layers.gateway.router import Router
 from sixfold.policy.model import Operation, Policy
 
 _NO_PARAMETERS: Final[Mapping[str, str]] = MappingProxyType({})
+_HEADER: Final = re.compile(r"\bheader\.([A-Za-z0-9_-]+)")
 
 
 class Door:
@@ -45,9 +47,7 @@ class Door:
 
     def at(self, parameters: Mapping[str, str]) -> Door:
         """Return this door with the parameters of one request."""
-        return Door(
-            self.operation, self.max_body, self.request_edits, self.response_edits, self.timeout, parameters
-        )
+        return Door(self.operation, self.max_body, self.request_edits, self.response_edits, self.timeout, parameters)
 
 
 def compile_door(policy: Policy, operation: Operation) -> Door:
@@ -82,6 +82,14 @@ def listed_hosts(policy: Policy, implied: frozenset[str] | None) -> frozenset[st
     """Return the hosts that are served, lower case, without port; None for any (a middleware without `hosts`)."""
     hosts = policy.document.gateway.hosts
     return frozenset(host.lower() for host in hosts) if hosts else implied
+
+
+def judged_headers(policy: Policy) -> frozenset[bytes]:
+    """Return the headers that conditions and contracts speak of: what was judged must not get lost (HDR-06)."""
+    names = {name for one in policy.operations for text in one.when for name in _HEADER.findall(text)}
+    contracts = [one.contract for one in policy.operations if one.contract is not None]
+    names.update(parameter.name for one in contracts for parameter in one.parameters if parameter.location == "header")
+    return frozenset(name.lower().encode("latin-1", "replace") for name in names)
 
 
 def host_rule(policy: Policy) -> Rule:
