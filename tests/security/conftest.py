@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from ..proxy.conftest import guard, guarding, make_upstream, upstream  # noqa: TID252 (a folder beside this one)
+from ..proxy.conftest import guard, guarding, make_upstream, until_fixture, upstream  # noqa: TID252 (beside this one)
 
-__all__ = ["guard", "guarding", "make_upstream", "upstream"]
+__all__ = ["guard", "guarding", "make_upstream", "until_fixture", "upstream"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from typing import TYPE_CHECKING, Final, cast
 
@@ -17,6 +16,7 @@ from sixfold.proxy.http1 import (
     ChunkedBody,
     FieldReader,
     SizedBody,
+    bare_newline,
     request_length,
     request_line,
 )
@@ -25,7 +25,6 @@ from sixfold.request import Fields, Peer
 if TYPE_CHECKING:
     from sixfold.proxy.edge import Edge
 
-_BARE_NEWLINE: Final = re.compile(rb"(?<!\r)\n|\r(?!\n|\Z)|\x00")
 _MAX_PIPELINED: Final = 64 * 1024
 _MAX_DISCARD: Final = 64 * 1024
 _LAST_CALL: Final = 1.0  # seconds in which an idle client may still send a request once we drain
@@ -172,7 +171,7 @@ class Downstream(asyncio.Protocol):
             raise Broken("target-too-long", "an over-long request line")
         if len(data) > table.max_header_section:
             raise Broken("headers-too-large", "an over-long header section")
-        if _BARE_NEWLINE.search(data):
+        if bare_newline(data):
             raise Broken("malformed-request", "a bare CR or LF, or a NUL, in the header section")
         self._buffer = data
 

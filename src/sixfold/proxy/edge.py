@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import ssl
 import time
 from collections.abc import Callable, Coroutine
 from email.utils import formatdate
 from pathlib import Path
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 from sixfold.decision import Refusal, Rule
 from sixfold.engine import Engine
@@ -38,12 +40,13 @@ class Edge:
         self.watch = watch
         self.plain = plain
         self.connections: set[Downstream] = set()
-        self.addresses: dict[str, int] = {}
+        self.crowds: dict[str, int] = {}  # connections by `crowd`
         self.draining = False
         self.now = time.monotonic()
         self.date = b""
         self.room: Callable[[], None] | None = None  # called when a connection has ended
         self.pools: dict[str | None, Pool] = {}  # None: the policy's upstream
+        self.retired: WeakKeyDictionary[Engine, dict[str | None, Pool]] = WeakKeyDictionary()  # of engines before
         self._tasks: set[asyncio.Task[Any]] = set()
         self.engine: Engine
         self.table: Gateway
@@ -59,6 +62,8 @@ class Edge:
         table = engine.policy.document.gateway
         pools = self._make_pools(engine, table)
         old, self.pools = self.pools, pools
+        if old:
+            self.retired[self.engine] = old  # what was permitted goes where the permit says
         self.engine = engine
         self.table = table
         for connection in self.connections:
@@ -110,20 +115,20 @@ class Edge:
     def opened(self, connection: Downstream) -> None:
         """Count a new connection."""
         self.connections.add(connection)
-        address = connection.peer.address
-        self.addresses[address] = self.addresses.get(address, 0) + 1
+        name = crowd(connection.peer.address)
+        self.crowds[name] = self.crowds.get(name, 0) + 1
         if self.draining:
             connection.drain()
 
     def closed(self, connection: Downstream) -> None:
         """Forget a connection."""
         self.connections.discard(connection)
-        address = connection.peer.address
-        left = self.addresses.get(address, 1) - 1
+        name = crowd(connection.peer.address)
+        left = self.crowds.get(name, 1) - 1
         if left:
-            self.addresses[address] = left
+            self.crowds[name] = left
         else:
-            self.addresses.pop(address, None)
+            self.crowds.pop(name, None)
         if self.room is not None:
             self.room()
 
@@ -160,3 +165,8 @@ def _upstream_context(policy: Policy, authority: str | None) -> ssl.SSLContext:
         return client_context(Path(policy.folder, authority) if authority else None)
     except (OSError, ValueError) as problem:  # ssl.SSLError is an OSError
         raise ValueError(f"{policy.rule('gateway.upstream_ca')}: the file cannot be used: {problem}") from None
+
+
+def crowd(address: str) -> str:
+    """Return under which name connections of an address are counted: IPv6 by /64, which is one subscriber (SLOW-05)."""
+    return socket.inet_pton(socket.AF_INET6, address)[:8].hex() if ":" in address else address

@@ -179,7 +179,8 @@ class Exchange:
         if self.downstream.reader is not None:
             self.downstream.wants_body()
         edge, request = self.edge, self.request
-        pool = edge.pools[permit.door.operation.upstream]
+        pools = edge.pools if self.engine is edge.engine else edge.retired[self.engine]
+        pool = pools[permit.door.operation.upstream]
         connection = pool.take(self, request.length == 0 and request.method in _REPEATABLE)
         if connection is not None:
             self.connected(connection)

@@ -22,6 +22,7 @@ _MAX_CHUNK_LINE: Final = 256
 _MAX_TRAILERS: Final = 4096
 _MAX_NAME: Final = 256
 _MAX_KNOWN: Final = 64  # header lines remembered per connection
+_MAX_KNOWN_BYTES: Final = 32 * 1024  # and their bytes; a client may send others with every request
 _FORBIDDEN_TRAILERS: Final = frozenset(
     (
         b"authorization", b"content-encoding", b"content-length", b"content-type", b"cookie", b"expect", b"forwarded",
@@ -66,6 +67,15 @@ def request_line(line: bytes) -> tuple[bytes, bytes, bytes]:
     return method, target, version
 
 
+def bare_newline(data: bytes) -> bool:
+    """Return whether CR or LF stand alone in a head that is not whole yet, or a NUL in it (H1-06, H1-14).
+
+    Counted instead of searched for: each packet of a head that comes in small pieces has it looked through anew.
+    """
+    pairs = data.count(b"\r\n")
+    return data.count(b"\n") != pairs or data.count(b"\r") != pairs + data.endswith(b"\r") or data.find(b"\x00") >= 0
+
+
 class FieldReader:
     """Reads the header sections of one connection (RFC 9112 section 5).
 
@@ -78,12 +88,13 @@ class FieldReader:
         text: allow bytes beyond ASCII in values, as some upstreams send them (never from a client, H1-14).
     """
 
-    __slots__ = ("_code", "_known", "_pattern", "underscores")
+    __slots__ = ("_bytes", "_code", "_known", "_pattern", "underscores")
 
     def __init__(self, code: str = "malformed-request", *, text: bool = False) -> None:
         self._code = code
         self._pattern = _FIELD_TEXT if text else _FIELD
         self._known: dict[bytes, Pair] = {}
+        self._bytes = 0  # of the lines known
         self.underscores = False  # whether a name with `_` was ever seen here
 
     def read(self, block: bytes) -> list[Pair]:
@@ -111,14 +122,17 @@ class FieldReader:
             self.underscores = True
         # blanks after a value mean nothing, except where they are an attempt to be read in two ways (H1-03, H1-04)
         pair = (name, match[2] if name in _FRAMING else match[2].rstrip(b" \t"))
-        if len(self._known) >= _MAX_KNOWN:
+        self._bytes += len(line)
+        if len(self._known) >= _MAX_KNOWN or self._bytes > _MAX_KNOWN_BYTES:
             self._known.clear()
+            self._bytes = len(line)
         self._known[line] = pair
         return pair
 
     def forget(self) -> None:
         """Drop what was learnt; an idle connection needs no memory for it."""
         self._known.clear()
+        self._bytes = 0
 
 
 def request_length(first: Any, version: bytes) -> int | None:
@@ -204,7 +218,10 @@ def response_head(head: bytes, reader: FieldReader) -> ResponseHead:
     if length is not None and coding is not None:
         raise Broken("upstream-malformed", "Content-Length and Transfer-Encoding together")
     framing = None if coding is not None else UNTIL_CLOSE if length is None else int(length)
-    return ResponseHead(int(match[2]), pairs, keep_alive, framing)
+    status = int(match[2])
+    if status == 204 and framing != UNTIL_CLOSE and framing != 0:
+        keep_alive = False  # it announces a body that it cannot have (RFC 9112 section 6.1): what follows is in doubt
+    return ResponseHead(status, pairs, keep_alive, framing)
 
 
 UNTIL_CLOSE: Final = -1

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from sixfold.proxy.downstream import Downstream
-from sixfold.proxy.edge import Edge
+from sixfold.proxy.edge import Edge, crowd
 from sixfold.request import Peer
 
 _LOG: Final = logging.getLogger("sixfold.proxy")
@@ -76,7 +76,7 @@ class Listener:
         self._stopped = False
         self._handshakes = 0
         self._tasks: set[asyncio.Task[None]] = set()
-        self._waiting: dict[str, int] = {}  # handshakes under way, by address
+        self._waiting: dict[str, int] = {}  # handshakes under way, by `crowd`
         edge.room = self._room
 
     def start(self) -> None:
@@ -137,13 +137,14 @@ class Listener:
     def _take(self, connection: socket.socket, address: str) -> None:
         connection.setblocking(False)
         address = _plain(address)
-        held = self.edge.addresses.get(address, 0) + self._waiting.get(address, 0)
+        name = crowd(address)
+        held = self.edge.crowds.get(name, 0) + self._waiting.get(name, 0)
         if held >= self.edge.table.max_connections_per_address:
             self.edge.watch.turned_away()
             connection.close()
             return
         self._handshakes += 1
-        self._waiting[address] = self._waiting.get(address, 0) + 1
+        self._waiting[name] = self._waiting.get(name, 0) + 1
         task = asyncio.get_running_loop().create_task(self._open(connection, address))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -168,11 +169,12 @@ class Listener:
             if not opened:
                 connection.close()
             self._handshakes -= 1
-            left = self._waiting[address] - 1
+            name = crowd(address)
+            left = self._waiting[name] - 1
             if left:
-                self._waiting[address] = left
+                self._waiting[name] = left
             else:
-                del self._waiting[address]
+                del self._waiting[name]
             self._room()
 
 

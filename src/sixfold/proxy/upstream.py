@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sixfold.proxy.exchange import Exchange
 
 _MAX_HEAD: Final = 64 * 1024
-_BODILESS: Final = frozenset(("GET", "HEAD", "OPTIONS"))  # some servers never read a body on these
+_BODILESS: Final = frozenset(("GET", "HEAD", "OPTIONS", "DELETE"))  # some servers never read a body on these
 _MAX_INTERIM: Final = 8  # 1xx answers before the real one
 _IDLE: Final = 4.0  # seconds; common servers close theirs after five
 _IDLE_UNSAFE: Final = 1.0  # a call that cannot be repeated takes only a connection that was busy just now
@@ -240,6 +240,7 @@ class Pool:
         self.waiting: deque[Exchange] = deque()
         self.open = 0
         self.now = 0.0  # coarse, set by the sweeper
+        self.closed = False
         self._limit = limit
         self._timeout = connect_timeout
         self._context = context
@@ -307,6 +308,9 @@ class Pool:
                 connection.reused = True
                 exchange.connected(connection)
                 return
+        if self.closed:
+            connection.discard()
+            return
         connection.idle_since = self.now
         self.idle.append(connection)
 
@@ -326,13 +330,16 @@ class Pool:
                 return
 
     def sweep(self, now: float) -> None:
-        """Close what was idle for too long."""
+        """Close what was idle for too long, and forget who waits for nothing any longer."""
         self.now = now
+        if self.waiting:
+            self.waiting = deque([one for one in self.waiting if not one.over])
         for connection in [one for one in self.idle if one.idle_since < now - _IDLE]:
             connection.discard()
 
     def close(self) -> None:
-        """Close all idle connections."""
+        """Close all idle connections, and those in use when they are."""
+        self.closed = True
         for connection in list(self.idle):
             connection.discard()
 
