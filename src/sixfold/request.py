@@ -313,6 +313,8 @@ def plain_address(text: str) -> str | None:
         text = text[1:].partition("]")[0]
     elif text.count(":") == 1:
         text = text.partition(":")[0]
+    if "%" in text:
+        return None  # a zone may be any text, and means nothing on another machine
     try:
         parsed = ip_address(text)
     except ValueError:

@@ -9,6 +9,7 @@ from sixfold.decision import CODES, Refusal
 from sixfold.request import Request
 
 KEPT: Final = 10_000
+_PATH: Final = 500  # characters kept of a path
 
 
 class Record:
@@ -29,7 +30,7 @@ class Record:
         self.refusal = refusal
         self.now = now
         self.method = request.method if request is not None else ""
-        self.path = request.path if request is not None else ""
+        self.path = request.path[:_PATH] if request is not None else ""
         self.address = request.address if request is not None else address
         self.caller = caller
 

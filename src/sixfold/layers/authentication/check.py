@@ -98,10 +98,12 @@ class Authentication:
             return Refusal(no.code, no.rule, reason=no.reason, remedy=no.remedy, headers=headers, mode=demand.mode)
 
     def _bearer(self, header: bytes, now: int) -> Generator[Need, Any, Identity]:
-        candidate = self._tokens.read(_token(header, self._rule), now)
+        token = _token(header, self._rule)
+        candidate = self._tokens.read(token, now)
         ring = self._rings[candidate.rules.issuer]
         identity = confirm(candidate, (yield from _key(ring, candidate, now)))
-        self._cache.put(header, identity, candidate.expires, ring)
+        if len(header) == len(token) + len("Bearer "):  # with more blanks, one token would have thousands of spellings
+            self._cache.put(header, identity, candidate.expires, ring)
         return identity
 
     def _ambiguous(self) -> Invalid:

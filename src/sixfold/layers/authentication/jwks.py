@@ -25,7 +25,7 @@ _SECOND: Final = 1_000_000
 
 
 class KeyRings:
-    """The rings of all issuers of a policy. A reload makes new ones that share every ring whose source is unchanged.
+    """The rings of all issuers of a policy. A reload makes new ones; those of an unchanged URL are shared.
 
     Arguments:
         rings: by issuer.
@@ -64,7 +64,7 @@ class KeyRings:
         return cls({}, allow_http=allow_http, context=context).adopt(policy, dev=dev)
 
     def adopt(self, policy: Policy, *, dev: DevKeys | None = None) -> KeyRings:
-        """Return the rings of another policy, sharing those whose source is the same. `self` goes on unchanged.
+        """Return the rings of another policy, sharing those of the same URL or secret. `self` goes on unchanged.
 
         Raises:
             RuleError: see `for_policy`.
@@ -77,7 +77,9 @@ class KeyRings:
         for number, issuer in enumerate(table.issuers):
             source = _source(policy, number, issuer, allow_http=self._allow_http)
             old = self._rings.get(issuer.issuer)
-            rings[issuer.issuer] = old if old and old.source == source else _ring(policy, number, source)
+            # A file is read again: whoever took a key out of it and reloads must not wait for the next refresh.
+            same = old is not None and old.source == source and not source.file
+            rings[issuer.issuer] = old if old and same else _ring(policy, number, source)
         return KeyRings(rings, allow_http=self._allow_http, context=self._context)
 
     def get(self, issuer: str) -> KeyRing | None:

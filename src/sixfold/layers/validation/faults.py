@@ -16,6 +16,7 @@ from sixfold.layers.validation.schemas import kinds
 
 MAX_FAULTS: Final = 20
 _MAX_NAME: Final = 64  # characters of a name in a message
+_MAX_POINTER: Final = 500  # characters of a pointer; refusals are remembered
 _MAX_CHOICES: Final = 12  # of an enumeration in a message
 # The validator lists every error at once, at some microseconds each. A larger input is told its first error
 # only, so that a body of nothing but errors costs no more than an honest one.
@@ -58,8 +59,9 @@ def parameter_faults(validator: Draft202012Validator, value: Any, where: str) ->
 
 
 def pointer(path: Iterable[str | int]) -> str:
-    """Return the JSON Pointer of a path (RFC 6901 section 3)."""
-    return "".join("/" + shown(str(step)).replace("~", "~0").replace("/", "~1") for step in path)
+    """Return the JSON Pointer of a path (RFC 6901 section 3), the end of a very long one as `...`."""
+    text = "".join("/" + shown(str(step)).replace("~", "~0").replace("/", "~1") for step in path)
+    return text if len(text) <= _MAX_POINTER else text[:_MAX_POINTER] + "..."
 
 
 def shown(name: str) -> str:
