@@ -21,7 +21,8 @@ from sixfold.layers.validation.media import MediaType, best_match, is_json, pars
 
 _BOUNDARY: Final = re.compile(r"[0-9A-Za-z'()+_,\-./:=? ]{0,69}[0-9A-Za-z'()+_,\-./:=?]")
 _MAX_HEAD: Final = 4096  # bytes of one part's header section
-_HEADER: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}):[ \t]*([^\x00-\x08\x0a-\x1f\x7f]*)")
+# possessive: a blank could belong to either side of the value's start, and a head that fails would be tried both ways
+_HEADER: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}):[ \t]*+([^\x00-\x08\x0a-\x1f\x7f]*+)")
 _DISPOSITION: Final = re.compile(
     rb'form-data((?:[ \t]*;[ \t]*[A-Za-z*]{1,16}=(?:"[^"\\]*"|[!#$&+.^_`|~0-9A-Za-z-]+))+)', re.IGNORECASE
 )
