@@ -32,7 +32,7 @@ def signing_key(path: Path) -> ec.EllipticCurvePrivateKey:
     """Return the P-256 key in a file, made on first use; several processes starting at once get the same one.
 
     Raises:
-        ValueError: the file holds another kind of key.
+        ValueError: the file holds another kind of key, or others may read it.
     """
     private_folder(path.parent)
     if not path.exists():
@@ -50,6 +50,8 @@ def signing_key(path: Path) -> ec.EllipticCurvePrivateKey:
     loaded = serialization.load_pem_private_key(path.read_bytes(), None)
     if not isinstance(loaded, ec.EllipticCurvePrivateKey) or not isinstance(loaded.curve, ec.SECP256R1):
         raise ValueError(f"{path} is not a P-256 private key")
+    if path.stat().st_mode & 0o077:
+        raise ValueError(f"others may read or write `{path}`, so it is no secret; delete it, a new one will be made")
     return loaded
 
 
