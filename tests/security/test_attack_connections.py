@@ -198,3 +198,34 @@ def test_a_slow_trickle_of_refused_bodies_and_heads_keeps_the_order_of_answers(g
     client = guard.client(post + get + head + chunked + head + get + get.replace(b"GET", b"HEAD") + post + get)
     methods = ["POST", "GET", "HEAD", "POST", "HEAD", "GET", "HEAD", "POST", "GET"]
     assert [client.answer(method).status for method in methods] == [404, 200, 404, 200, 404, 200, 200, 404, 200]
+
+
+def test_a_flood_on_one_connection_takes_turns_with_the_others(guard: Any, until: Callable[..., Any]) -> None:
+    """SLOW-10: thousands of pipelined calls that we answer ourselves do not keep everybody else waiting meanwhile."""
+    flood = b"GET /nowhere HTTP/1.1\r\nhost: localhost\r\n\r\n" * 1000
+    client = guard.client()
+    assert until(lambda: guard.call(lambda: len(guard.worker.edge.connections)) == 1)
+
+    def answered() -> int:
+        return sum(guard.worker.watch.metrics.answers.values())
+
+    def receive() -> int:
+        (connection,) = guard.worker.edge.connections
+        connection.data_received(flood)
+        return answered()
+
+    assert guard.call(receive) < 100
+    assert {client.answer().status for _ in range(1000)} == {404}
+    assert guard.call(answered) == 1000
+    assert client.get().status == 200
+
+
+@pytest.mark.parametrize("size", [1, 7, 31, 32, 33, 64, 65, 100])
+def test_pipelined_calls_of_a_client_that_sends_no_more_are_all_answered(guard: Any, size: int) -> None:
+    """H1-16: however many, and however they are mixed with calls that are forwarded."""
+    refused = b"GET /nowhere HTTP/1.1\r\nhost: localhost\r\n\r\n"
+    permitted = b"GET /open/x HTTP/1.1\r\nhost: localhost\r\n\r\n"
+    client = guard.client(permitted + refused * size + permitted)
+    client.socket.shutdown(socket.SHUT_WR)
+    assert [client.answer().status for _ in range(size + 2)] == [200, *[404] * size, 200]
+    assert client.is_closed()

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _MAX_PIPELINED: Final = 64 * 1024
 _MAX_DISCARD: Final = 64 * 1024
+_TURN: Final = 32  # pipelined requests answered at once; then it is the turn of other connections
 _LAST_CALL: Final = 1.0  # seconds in which an idle client may still send a request once we drain
 _LINGER: Final = 2.0  # seconds in which a client may still read our last answer
 _FORGET: Final = 1.0  # seconds after which an idle connection's last header section is dropped
@@ -139,6 +140,7 @@ class Downstream(asyncio.Protocol):
 
     def _consume(self, data: bytes) -> None:
         self._consuming = True
+        turns = 0
         try:
             while data and not self.closing:
                 reader = self.reader
@@ -149,6 +151,12 @@ class Downstream(asyncio.Protocol):
                     end = data.find(b"\r\n\r\n")
                     if end < 0:
                         self._wait_for_head(data)
+                        break
+                    turns += 1
+                    if turns > _TURN and not self._half_closed:
+                        self._buffer = data
+                        self.pause_reading()
+                        asyncio.get_running_loop().call_soon(self._go_on)
                         break
                     data = self._head(data[: end + 4], data[end + 4 :])
                 else:  # a pipelined request waits for the answer before it (H1-16), and until that is read (SLOW-03)
