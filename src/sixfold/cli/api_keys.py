@@ -1,31 +1,47 @@
-"""`sixfold api-keys`: make, list, revoke. A key is shown once; the file holds only its hash."""
+"""`sixfold api-keys`: make, list, revoke. A key is shown once; the file holds only its hash (TOK-23)."""
 
 from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
-from cyclopts import App
+from cyclopts import App, Group, Parameter
 
 from sixfold.cli.policies import read
-from sixfold.cli.talk import FOUND, INVALID, Stop, columns, say, show, show_json
+from sixfold.cli.talk import FOUND, INVALID, USAGE, Stop, columns, command_name, printable, say, show, show_json
 
 if TYPE_CHECKING:
+    from sixfold.layers.authentication import KeyRecord
     from sixfold.policy.document import ApiKeys
 
-app = App(name="api-keys", help="Make, list and revoke API keys.", help_format="plaintext")
+app = App(
+    name="api-keys", help="Make, list and revoke API keys.", help_format="plaintext", group_parameters=Group("Options")
+)
+Config = Annotated[Path | None, Parameter(metavar="FILE")]
+_ID: Final = 12  # hexadecimal digits of the hash that stand for a key
+_SHORTEST: Final = 4
 
 
 def _table(config: Path | None) -> tuple[ApiKeys, Path]:
     policy = read(config)
     table = policy.document.authentication.api_keys
     if table is None:
+        where = policy.rule("authentication")
         raise Stop(
-            f'{policy.rule("authentication")}: the policy takes no API keys; add `api_keys = {{ file = "keys.jsonl" }}` there',
-            INVALID,
+            f'{where}: the policy takes no API keys; write `api_keys = {{ file = "keys.jsonl" }}` there', INVALID
         )
     return table, Path(policy.folder, table.file)
+
+
+def _records(file: Path) -> list[KeyRecord]:
+    from sixfold.layers.authentication import ApiKeyError
+    from sixfold.layers.authentication.key_file import records
+
+    try:
+        return records(file)
+    except ApiKeyError as problem:
+        raise Stop(str(problem), INVALID) from None
 
 
 @app.command
@@ -33,104 +49,141 @@ def add(
     owner: str,
     /,
     *,
-    name: str = "",
-    scope: list[str] | None = None,
-    role: list[str] | None = None,
-    client: str = "",
-    tenant: str = "",
-    days: int | None = 365,
-    config: Path | None = None,
+    name: Annotated[str, Parameter(metavar="TEXT")] = "",
+    scope: Annotated[list[str] | None, Parameter(metavar="SCOPE")] = None,
+    role: Annotated[list[str] | None, Parameter(metavar="ROLE")] = None,
+    client: Annotated[str, Parameter(metavar="NAME")] = "",
+    tenant: Annotated[str, Parameter(metavar="NAME")] = "",
+    days: int = 365,
+    config: Config = None,
 ) -> int:
     """Make a key and print it, once.
+
+    Running servers take it within a second.
 
     Parameters
     ----------
     owner: str
-        Who answers for it; the caller's subject.
+        Who answers for the key: the caller that it stands for.
     name: str
-        What people call it.
+        What people call the key.
     scope: list[str]
-        What it may do.
+        What it may do, e.g. `--scope orders:read`; may be repeated.
     role: list[str]
-        Roles it carries.
+        A role it carries; may be repeated.
     client: str
-        The application; default the owner.
+        The application that uses it; default the owner.
     tenant: str
         Tenant of the owner.
     days: int
-        How long it lives.
+        How long it lives; 0 for a key without end.
     config: Path
-        The policy file.
+        The policy file; default `$SIXFOLD_CONFIG`, or sixfold.toml in this folder.
     """
+    from pydantic import ValidationError
+
     from sixfold.layers.authentication import append, make_key
 
+    if not 0 <= days <= 36_500:
+        raise Stop("--days is between 0 and 36500", USAGE)
     table, file = _table(config)
-    key, record = make_key(
-        table.prefix,
-        owner=owner,
-        now=time.time_ns() // 1000,
-        name=name,
-        client_id=client,
-        scopes=scope or (),
-        roles=role or (),
-        tenant=tenant,
-        lifetime=days * 86_400 if days else None,
-    )
+    try:
+        key, record = make_key(
+            table.prefix,
+            owner=owner,
+            now=time.time_ns() // 1000,
+            name=name,
+            client_id=client,
+            scopes=[one for given in scope or () for one in given.split()],
+            roles=role or (),
+            tenant=tenant,
+            lifetime=days * 86_400 if days else None,
+        )
+    except ValidationError as problem:
+        raise Stop(_wrong(problem.errors(include_input=False)), USAGE) from None
     append(file, record)
     show(key)
     say(f"send it as `{table.header}`; it is not shown again. Running servers take it within a second")
     return 0
 
 
+def _wrong(errors: Any) -> str:
+    """Return what is wrong with a key's facts, without the facts."""
+    where = str(errors[0]["loc"][0])
+    option = {"owner": "OWNER", "client_id": "--client", "scopes": "--scope", "roles": "--role"}.get(
+        where, f"--{where}"
+    )
+    return f"{option} is 1 to 256 characters without control characters"
+
+
 @app.command(name="list")
-def list_(*, json: bool = False, config: Path | None = None) -> int:
+def list_(*, json: bool = False, config: Config = None) -> int:
     """List the keys, never the keys themselves.
+
+    With --json: a list of id, name, owner, client, tenant, scopes, roles, created, expires (null: never).
 
     Parameters
     ----------
     json: bool
-        For programs.
+        Print JSON, for programs.
     config: Path
-        The policy file.
+        The policy file; default `$SIXFOLD_CONFIG`, or sixfold.toml in this folder.
     """
-    from sixfold.layers.authentication.key_file import records
-
     _, file = _table(config)
-    facts = [
-        {"id": one.hash[:12], "name": one.name, "owner": one.owner, "client": one.client_id, "scopes": list(one.scopes),
-         "roles": list(one.roles), "created": str(one.created), "expires": str(one.expires or "never")}
-        for one in records(file)
-    ]  # fmt: skip
+    found = _records(file)
     if json:
-        show_json(facts)
+        show_json([_facts(one) for one in found])
         return 0
-    rows = [("ID", "OWNER", "NAME", "SCOPES", "EXPIRES")]
-    rows += [
-        (str(one["id"]), str(one["owner"]), str(one["name"]) or "-", " ".join(one["scopes"]) or "-", str(one["expires"]))
-        for one in facts
-    ]
+    rows = [("ID", "OWNER", "NAME", "SCOPES", "ROLES", "EXPIRES")]
+    for one in found:
+        expires = f"{one.expires:%Y-%m-%d}" if one.expires else "never"
+        scopes, roles = " ".join(one.scopes) or "-", " ".join(one.roles) or "-"
+        cells = (one.hash[:_ID], one.owner, one.name or "-", scopes, roles, expires)
+        rows.append(tuple(map(printable, cells)))  # type: ignore[arg-type]
     show(columns(rows))
     return 0
 
 
+def _facts(record: KeyRecord) -> dict[str, Any]:
+    return {
+        "id": record.hash[:_ID],
+        "name": record.name,
+        "owner": record.owner,
+        "client": record.client_id or record.owner,
+        "tenant": record.tenant,
+        "scopes": list(record.scopes),
+        "roles": list(record.roles),
+        "created": record.created.isoformat() if record.created else None,
+        "expires": record.expires.isoformat() if record.expires else None,
+    }
+
+
 @app.command
-def revoke(identifier: str, /, *, config: Path | None = None) -> int:
-    """Take a key away; running servers refuse it within a second.
+def revoke(identifier: str, /, *, dry_run: bool = False, config: Config = None) -> int:
+    """Take a key away.
+
+    Running servers refuse it within a second.
 
     Parameters
     ----------
     identifier: str
-        The ID that `list` shows, or the start of it.
+        The ID that `list` shows, or at least four characters of its start.
+    dry_run: bool
+        Say which key it is, and let it be.
     config: Path
-        The policy file.
+        The policy file; default `$SIXFOLD_CONFIG`, or sixfold.toml in this folder.
     """
-    from sixfold.layers.authentication.key_file import records, remove
+    from sixfold.layers.authentication.key_file import remove
 
+    if len(identifier) < _SHORTEST:
+        raise Stop(f"an ID has at least {_SHORTEST} characters; see `{command_name()} api-keys list`", USAGE)
     _, file = _table(config)
-    found = [one for one in records(file) if one.hash.startswith(identifier)]
+    found = [one for one in _records(file) if one.hash.startswith(identifier.lower())]
     if len(found) != 1:
-        say(f"{len(found)} keys start with `{identifier}`; see `sixfold api-keys list`")
-        return FOUND
-    remove(file, found[0].hash)
-    say(f"revoked {found[0].hash[:12]} of {found[0].owner}")
+        many = "several keys have" if found else "no key has"
+        raise Stop(f"{many} an ID that starts so; see `{command_name()} api-keys list`", FOUND)
+    if not dry_run:
+        remove(file, found[0].hash)
+    word = "would revoke" if dry_run else "revoked"
+    say(f"{word} {found[0].hash[:_ID]} of {printable(found[0].owner)}")
     return 0

@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import http.client
 import os
+import shlex
 import socket
 import ssl
-import sys
 import threading
 import time
 from collections.abc import Callable
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
-from sixfold.cli.serving import run_worker
+from cyclopts import Parameter
+
+from sixfold.cli.serving import check_listen, run_worker
 from sixfold.cli.talk import FOUND, command_name, paint, say, show
 from sixfold.state_folder import state_folder
 
@@ -49,6 +51,8 @@ class Step(NamedTuple):
 
 
 ORDER = '{"customer": "alice", "item": "globe", "quantity": 2}'
+UNDECLARED = ORDER[:-1] + ', "admin": true}'
+TWICE = ORDER[:-1] + ', "quantity": 1}'
 FORGED = (("Sixfold-Identity", "i.am.admin"), ("X-Forwarded-For", "203.0.113.7"))
 STEPS = (
     Step("gateway", "a public operation", "GET", "/health", 200),
@@ -63,27 +67,31 @@ STEPS = (
     Step("authorization", "bob reads alice's orders", "GET", "/customers/alice/orders", 403, "bob"),
     Step("authorization", "alice reads her own", "GET", "/customers/alice/orders", 200, "alice"),
     Step("validation", "an editor places an order", "POST", "/orders", 201, "editor", body=ORDER),
-    Step("validation", "a property nobody declared", "POST", "/orders", 400, "editor", body=ORDER[:-1] + ', "admin": true}'),
-    Step("validation", "one key twice", "POST", "/orders", 400, "editor", body=ORDER[:-1] + ', "quantity": 1}'),
+    Step("validation", "a property nobody declared", "POST", "/orders", 400, "editor", body=UNDECLARED),
+    Step("validation", "one key twice", "POST", "/orders", 400, "editor", body=TWICE),
     Step("validation", "a parameter out of range", "GET", "/orders?limit=5000", 400, "viewer"),
     Step("gateway", "forged identity headers; the API sees", "GET", "/whoami", 200, "viewer", FORGED),
     Step("rate limiting", "too many orders in a minute", "POST", "/orders", 429, "editor", body=ORDER, times=6),
 )
 
 
-def demo(*, once: bool = False, listen: str = "127.0.0.1:0") -> int:
-    """Show the six layers on a sample API, then keep serving until Ctrl-C.
+def demo(*, once: bool = False, listen: Annotated[str, Parameter(metavar="ADDRESS")] = "127.0.0.1:0") -> int:
+    """Show the six layers on a sample API, request by request.
+
+    Each line tells layer, request, what it tries, status and reason; then the API goes on serving until Ctrl-C. The
+    exit code says whether every answer was the expected one.
 
     Parameters
     ----------
     once: bool
-        Exit after the walk; the exit code says whether every answer was the expected one.
+        Exit after the walk.
     listen: str
-        Where to serve; default a free port.
+        Where to serve, on this machine; port 0 is a free one.
     """
     from sixfold.policy import compile_policy, load
     from sixfold.watch import Watch
 
+    check_listen(listen)
     upstream_port = _start_api()
     with as_file(files("sixfold.sample")) as folder:
         path = Path(folder) / "sixfold.toml"
@@ -107,11 +115,17 @@ def demo(*, once: bool = False, listen: str = "127.0.0.1:0") -> int:
                 if once:
                     loop.call_soon_threadsafe(worker.stop)
 
-            walk = threading.Thread(target=_walk, args=(worker, results, done), daemon=True)
-            walk.start()
+            threading.Thread(target=_walk, args=(worker, results, done), kwargs={"once": once}, daemon=True).start()
 
-        run_worker(policy, folder=state_folder(), watch=Watch(), files=lambda _policy: [], ready=ready)
-    return 0 if results and all(results) else FOUND
+        code = run_worker(
+            policy,
+            folder=state_folder(),
+            watch=Watch(),
+            files=lambda _policy: [],
+            ready=ready,
+            advise=lambda _policy, _key, _address: "choose another one with --listen",
+        )
+    return code or (0 if all(results) else FOUND)
 
 
 def _start_api() -> int:
@@ -131,9 +145,9 @@ def _start_api() -> int:
     return int(listening.getsockname()[1])
 
 
-def _walk(worker: Worker, results: list[bool], done: Callable[[], None]) -> None:
+def _walk(worker: Worker, results: list[bool], done: Callable[[], None], *, once: bool) -> None:
     try:
-        _Walk(worker).run(results)
+        _Walk(worker).run(results, once=once)
     except Exception as problem:
         results.append(False)
         say(f"the walk ended early: {type(problem).__name__}: {problem}")
@@ -168,17 +182,22 @@ class _Walk:
         }
         self._refused = ""
 
-    def run(self, results: list[bool]) -> None:
-        """Walk through the layers."""
+    def run(self, results: list[bool], *, once: bool) -> None:
+        """Walk through the layers; `once` says that nothing is served afterwards."""
         policy = self._worker.edge.engine.policy
-        show(f"An orders API with {len(policy.operations)} operations, behind six layers: https://{self._worker.address}")
+        where = f"https://{self._worker.address}"
+        show(f"An orders API with {len(policy.operations)} operations, behind six layers: {where}")
         show("")
         results.append(self._plain_http())
         results.append(self._old_tls())
         results += [self._step(step) for step in STEPS]
         show("")
         self._explain()
-        self._closing(sum(results), len(results))
+        show(f"{sum(results)} of {len(results)} answers as expected.")
+        show("")
+        if not once:
+            self._say_try()
+        show(f"Yours:   {command_name()} protect http://localhost:8000")
 
     def _step(self, step: Step) -> bool:
         for _ in range(step.times):
@@ -228,9 +247,11 @@ class _Walk:
         context = ssl.create_default_context(cafile=str(self._worker.channel.authority))
         context.maximum_version = ssl.TLSVersion.TLSv1_2
         try:
-            with socket.create_connection(("127.0.0.1", self._port), timeout=10) as raw:
-                with context.wrap_socket(raw, server_hostname="127.0.0.1"):
-                    status = 200
+            with (
+                socket.create_connection(("127.0.0.1", self._port), timeout=10) as raw,
+                context.wrap_socket(raw, server_hostname="127.0.0.1"),
+            ):
+                status = 200
         except ssl.SSLError:
             status = 0
         return self._print("encryption", "TLS 1.2 handshake", "an old protocol", status, 0, "TLS 1.3 only")
@@ -239,7 +260,7 @@ class _Walk:
         good = status == expected
         shown = str(status) if status else "closed"
         colour = "red" if not good else "green" if 0 < status < 400 else "yellow"
-        show(f"  {layer:<14}  {request:<34}  {words:<38}  {paint(shown, colour):<6}  {why}")
+        show(f"  {layer:<14}  {request:<34}  {words:<38}  {paint(f'{shown:<6}', colour)}  {why}")
         if not good:
             show(f"  {'':<14}  expected {expected}, got {shown}")
         return good
@@ -253,15 +274,11 @@ class _Walk:
             show(tell(record.story()))
             show("")
 
-    def _closing(self, good: int, total: int) -> None:
+    def _say_try(self) -> None:
         me = command_name()
-        base = f"https://{self._worker.address}"
-        show(f"{good} of {total} answers as expected.")
-        show("")
-        show(f"Try it:  curl -i --cacert {self._worker.channel.authority} {base}/orders \\")
+        trust = shlex.quote(str(self._worker.channel.authority))
+        show(f"Try it:  curl -i --cacert {trust} https://{self._worker.address}/orders \\")
         show(f'           -H "Authorization: Bearer $({me} token --role viewer --audience https://orders.example)"')
-        show(f"Yours:   {me} protect http://localhost:8000")
-        sys.stdout.flush()
 
 
 def _reason(status: int, headers: dict[str, str], body: Any, worker: Worker) -> str:

@@ -2,87 +2,89 @@
 
 from __future__ import annotations
 
+import http.client
 import re
-import sys
-import urllib.error
-import urllib.request
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Final
 
-from sixfold.cli.talk import FOUND, UNREACHABLE, USAGE, Stop, show, show_json
+from cyclopts import Parameter
+
+from sixfold.cli.imagine import Caller, imagine
+from sixfold.cli.talk import FOUND, UNREACHABLE, USAGE, Stop, command_name, printable, show, show_json
 from sixfold.state_folder import running, state_folder
 
-_ID = re.compile(r"(?:d-)?[0-9A-Z]{2,8}", re.IGNORECASE)
+_ID: Final = re.compile(r"(?:d-)?[0-9A-Z]{2,8}", re.IGNORECASE)
+_METHOD: Final = re.compile(r"(?i:GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS|QUERY)")
+_LISTED: Final = 20
+_TIMEOUT: Final = 3.0  # seconds
 
 
 def explain(
     what: str,
     /,
     *,
-    config: Path | None = None,
-    as_: list[str] | None = None,
-    scope: list[str] | None = None,
-    token: str | None = None,
-    body: str | None = None,
-    header: list[str] | None = None,
-    admin: str | None = None,
+    as_: Annotated[list[str] | None, Parameter(metavar="ROLE")] = None,
+    scope: Annotated[list[str] | None, Parameter(metavar="SCOPE")] = None,
+    token: Annotated[str | None, Parameter(metavar="-", allow_leading_hyphen=True)] = None,
+    body: Annotated[str | None, Parameter(metavar="JSON", allow_leading_hyphen=True)] = None,
+    header: Annotated[list[str] | None, Parameter(metavar="TEXT")] = None,
+    config: Annotated[Path | None, Parameter(metavar="FILE")] = None,
+    admin: Annotated[str | None, Parameter(metavar="ADDRESS")] = None,
     json: bool = False,
 ) -> int:
-    """Tell why a request was refused: by its decision id, or imagined.
+    """Tell why a request was refused, or whether it would be.
+
+    A decision id is asked of the servers that run here; a request like "GET /orders" is judged by the policy file, and
+    nothing is sent. With --json: a list of decision, time, method, path, address, caller, result (refused, would refuse
+    or permitted), status, code, layer, title, detail, rule (name, file, line), reason, remedy, errors.
 
     Parameters
     ----------
     what: str
         A decision id (`d-7Q2R`, its start is enough), or a request: "GET /orders".
-    config: Path
-        Policy file for an imagined request; default `sixfold.toml` in this folder.
     as_: list[str]
-        Roles of the imagined caller.
+        A role of the imagined caller; may be repeated.
     scope: list[str]
-        Scopes of the imagined caller.
+        A scope of the imagined caller; may be repeated.
     token: str
-        `-` reads a token from stdin and judges it; it is neither sent nor stored.
+        `-` reads a token or an API key from standard input and judges it; it is neither sent nor stored.
     body: str
         JSON body of the imagined request.
     header: list[str]
-        `Name: value` of the imagined request.
+        `Name: value` of the imagined request; may be repeated.
+    config: Path
+        Policy of the imagined request; default `$SIXFOLD_CONFIG`, or sixfold.toml in this folder.
     admin: str
-        Address of the admin listener to ask; default: every process of this user.
+        Admin listener to ask about an id; default: of every server of this user.
     json: bool
-        For programs.
+        Print JSON, for programs.
     """
-    if " " in what.strip():
-        return _imagine(what, config, as_, scope, token, body, header, json=json)
-    if _ID.fullmatch(what.strip()) is None:
-        raise Stop(f'`{what}` is neither a decision id (d-7Q2R) nor a request ("GET /orders")', USAGE)
-    stories = _ask(what.strip(), admin)
+    words = what.split()
+    if len(words) == 1 and _ID.fullmatch(words[0]) and not _METHOD.fullmatch(words[0]):
+        return _remembered(words[0], admin, json=json)
+    if len(words) != 2:
+        raise Stop(f'WHAT is neither a decision id (d-7Q2R) nor a request ("GET /orders"): {printable(what)}', USAGE)
+    caller = Caller(roles=tuple(as_ or ()), scopes=tuple(scope or ()), token=token)
+    stories = imagine(" ".join(words), config, caller, header or [], body)
     if json:
         show_json(stories)
-        return FOUND if stories else UNREACHABLE
-    if not stories:
-        raise Stop(
-            f"no running sixfold remembers `{what}`: permitted requests are in the access log only, and refusals are kept "
-            "until the process ends or ten thousand newer ones came",
-            FOUND,
-        )
-    if len(stories) > 1:
-        for story in stories[:20]:
-            show(f"{story['decision']}  {story['time']}  {story['status']}  {story['method']} {story['path']}")
-        raise Stop(f"{len(stories)} decisions start with `{what}`; name one of them", USAGE)
-    show(tell(stories[0]))
-    return FOUND
+    else:
+        show("\n".join(map(tell, stories)))
+    return FOUND if stories[-1]["result"] == "refused" else 0
 
 
 def tell(story: dict[str, Any]) -> str:
-    """Return a refusal in words for the operator."""
+    """Return a decision in words for the operator."""
     rule = story["rule"]
     place = f"{rule['file']}:{rule['line']}" if rule["line"] else rule["file"]
-    verb = "Refused" if story["result"] == "refused" else "Would be refused"
+    title = f"{story['title']} ({story['code']})"
+    by = f"with {story['status']} by {story['layer'].replace('_', ' ')}: {title}"
+    head = {"refused": f"Refused {by}", "would refuse": f"Would be refused {by}", "permitted": "Permitted"}
     lines = [
-        f"{verb} with {story['status']} by {story['layer'].replace('_', ' ')}: {story['title']} ({story['code']})",
+        head[story["result"]],
         f"  request  {story['method']} {story['path']}".rstrip()
         + (f"   from {story['address']}" if story["address"] else "")
-        + (f"   caller {story['caller']}" if story.get("caller") else "")
+        + (f"   caller {story['caller']}" if story["caller"] else "")
         + (f"   at {story['time']}" if story["time"] else ""),
         f"  rule     {rule['name']}" + (f"   {place}" if place else ""),
     ]
@@ -94,105 +96,64 @@ def tell(story: dict[str, Any]) -> str:
         lines.append(f"  input    {where or '(the whole body)'}: {error['detail']}{found}")
     if story["remedy"]:
         lines.append(f"  remedy   {story['remedy']}")
-    return "\n".join(lines)
+    return "\n".join(map(printable, lines))
+
+
+def _remembered(prefix: str, admin: str | None, *, json: bool) -> int:
+    stories = _ask(prefix, admin)
+    if json:
+        show_json(stories)
+        return FOUND if stories else UNREACHABLE
+    if not stories:
+        raise Stop(
+            f"no running sixfold remembers `{prefix}`: what was permitted is in the access log only, and a refusal is "
+            "kept until the process ends or ten thousand newer ones came",
+            UNREACHABLE,
+        )
+    if len(stories) > 1:
+        for story in stories[:_LISTED]:
+            line = f"{story['decision']}  {story['time']}  {story['status']}  {story['method']} {story['path']}"
+            show(printable(line))
+        raise Stop(f"{len(stories)} decisions start with `{prefix}`; name one of them", USAGE)
+    show(tell(stories[0]))
+    return FOUND
 
 
 def _ask(prefix: str, admin: str | None) -> list[dict[str, Any]]:
-    import orjson
-
-    addresses = [admin] if admin else [one["admin"] for one in running(state_folder()) if one.get("admin")]
+    """Ask the admin listeners, past any proxy that the environment names."""
+    addresses = [_address(admin)] if admin else [one["admin"] for one in running(state_folder()) if one.get("admin")]
     if not addresses:
-        raise Stop("no sixfold runs here; give --admin ADDRESS, or imagine a request: explain \"GET /orders\"", UNREACHABLE)
-    found: list[dict[str, Any]] = []
-    reached = False
-    for address in addresses:
-        try:
-            with urllib.request.urlopen(f"http://{address}/-/decisions/{prefix}", timeout=3) as answer:
-                found += orjson.loads(answer.read())
-                reached = True
-        except (OSError, urllib.error.URLError, ValueError):
-            continue
-    if not reached:
+        raise Stop(
+            "no sixfold runs here; start one, name its admin listener with --admin, or imagine a request: "
+            f'{command_name()} explain "GET /orders"',
+            UNREACHABLE,
+        )
+    answers = [_get(address, f"/-/decisions/{prefix}") for address in addresses]
+    if all(answer is None for answer in answers):
         raise Stop(f"no answer from the admin listener at {', '.join(addresses)}", UNREACHABLE)
-    return found
+    return [story for answer in answers for story in answer or ()]
 
 
-def _imagine(
-    line: str,
-    config: Path | None,
-    roles: list[str] | None,
-    scopes: list[str] | None,
-    token: str | None,
-    body: str | None,
-    header: list[str] | None,
-    *,
-    json: bool,
-) -> int:
+def _address(given: str) -> str:
+    """Return host and port; `http://127.0.0.1:8401/` is understood as well."""
+    address = given.removeprefix("http://").rstrip("/")
+    if re.fullmatch(r"[^\s/]+:[0-9]{1,5}", address) is None:
+        raise Stop("--admin is an address like 127.0.0.1:8401", USAGE)
+    return address
+
+
+def _get(address: str, path: str) -> list[dict[str, Any]] | None:
+    """Return the stories that one process remembers, None if it gives no answer."""
     import orjson
 
-    from sixfold.assembly import make_state
-    from sixfold.cli.policies import read
-    from sixfold.decision import Refusal
-    from sixfold.flow import Permit
-    from sixfold.policy import PolicyError, Problem
-    from sixfold.policy.document import As
-    from sixfold.rehearsal import Rehearsal
-    from sixfold.watch import Record
-
-    policy = read(config)
+    host, _, port = address.rpartition(":")
+    connection = http.client.HTTPConnection(host.strip("[]"), int(port), timeout=_TIMEOUT)
     try:
-        state = make_state(policy, state_folder())
-    except ValueError as problem:
-        raise PolicyError(Problem(str(problem))) from problem
-    headers: dict[str, str] = {}
-    for given in header or ():
-        name, colon, value = given.partition(":")
-        if not colon:
-            raise Stop(f"`{given}` is not a header; write `Name: value`", USAGE)
-        headers[name.strip()] = value.strip()
-    caller: As | str = "anonymous"
-    if token is not None:
-        if token != "-":
-            raise Stop("a token is a secret and no argument; use `--token -` and pipe it in", USAGE)
-        headers["Authorization"] = "Bearer " + sys.stdin.readline().strip()
-    elif roles or scopes:
-        caller = As(roles=roles or [], scopes=[name for one in scopes or () for name in one.split()])
-    raw = None
-    if body is not None:
-        try:
-            raw = orjson.loads(body)
-        except ValueError:
-            raise Stop("--body is not JSON", USAGE) from None
-    if token is not None:
-        _fetch_keys(state)
-    decision = Rehearsal(policy, state).decide(line, caller, headers, raw)
-    if isinstance(decision, Permit):
-        decision.close()
-        operation = decision.door.operation
-        if json:
-            show_json({"result": "permitted", "rule": str(operation.rule)})
-        else:
-            show(f"Permitted   {line}   rule {operation.rule}")
-        return 0
-    if isinstance(decision, Refusal):
-        story = Record(decision, 0, None).story()
-        method, _, path = line.strip().partition(" ")
-        story.update(method=method, path=path.partition("?")[0], time="", decision="")
-        show_json(story) if json else show(tell(story))
-        return FOUND
-    show(f"Answered by Sixfold itself with {decision.status}")
-    return 0
-
-
-def _fetch_keys(state: Any) -> None:
-    """Get the issuers' keys, so that a token can be judged."""
-    import asyncio
-    import time
-
-    async def fetch() -> None:
-        now = time.time_ns() // 1000
-        for issuer in state.keys.due(now):
-            await state.keys.refresh(issuer, "", now)
-
-    asyncio.run(fetch())
-
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        found: list[dict[str, Any]] = orjson.loads(answer.read())
+    except (OSError, http.client.HTTPException, ValueError):
+        return None
+    finally:
+        connection.close()
+    return found

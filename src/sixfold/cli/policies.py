@@ -6,9 +6,10 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sixfold.cli.talk import INVALID, Stop
+from sixfold.cli.talk import INVALID, Stop, command_name
 
 if TYPE_CHECKING:
+    from sixfold.engine import State
     from sixfold.policy import Policy
 
 NAMES = ("sixfold.toml", "sixfold.yaml", "sixfold.yml")
@@ -25,7 +26,8 @@ def policy_path(given: Path | None) -> Path:
         chosen = next((Path(name) for name in NAMES if Path(name).exists()), None)
     if chosen is None:
         raise Stop(
-            "no sixfold.toml in this folder; name one with --config, or start with `sixfold protect URL --save sixfold.toml`",
+            "no sixfold.toml in this folder; name a policy with --config, or write one: "
+            f"{command_name()} protect URL --save sixfold.toml",
             INVALID,
         )
     if not chosen.exists():
@@ -45,9 +47,25 @@ def read(given: Path | None) -> Policy:
     return read_policy(policy_path(given), os.environ)
 
 
+def state_of(policy: Policy) -> State:
+    """Return fresh state for a policy.
+
+    Raises:
+        PolicyError: keys that cannot be used.
+    """
+    from sixfold.assembly import make_state
+    from sixfold.policy import PolicyError, Problem
+    from sixfold.state_folder import state_folder
+
+    try:
+        return make_state(policy, state_folder())
+    except ValueError as problem:
+        raise PolicyError(Problem(str(problem))) from problem
+
+
 def sources(policy: Policy) -> list[Path]:
     """Return the files a policy was made from, to be watched."""
     table = policy.document.gateway
     named = [table.openapi] if isinstance(table.openapi, str) else table.openapi or []
-    keys = [Path(policy.folder, one.jwks) for one in policy.document.authentication.issuers if one.jwks and ":" not in one.jwks]
-    return [Path(policy.file), *(Path(policy.folder, name) for name in named), *keys]
+    keys = [one.jwks for one in policy.document.authentication.issuers if one.jwks and ":" not in one.jwks]
+    return [Path(policy.file), *(Path(policy.folder, name) for name in [*named, *keys])]

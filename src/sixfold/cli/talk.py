@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import shlex
+import shutil
 import sys
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
 FOUND: Final = 1
 USAGE: Final = 2
 INVALID: Final = 3
 UNREACHABLE: Final = 4
+BUG: Final = 70
 INTERRUPTED: Final = 130
 
 
@@ -24,36 +27,59 @@ class Stop(Exception):
 
 def say(text: str) -> None:
     """Talk to the person."""
-    print(text, file=sys.stderr, flush=True)
+    _print(text, sys.stderr)
 
 
 def show(text: str) -> None:
     """Print a result."""
-    print(text, flush=True)
+    _print(text, sys.stdout)
 
 
 def show_json(value: Any) -> None:
     """Print a result for a program (CLI-03)."""
     import orjson
 
-    print(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode(), flush=True)
+    _print(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode(), sys.stdout)
 
 
-def paint(text: str, colour: str, *, stream: Any = None) -> str:
+def _print(text: str, stream: TextIO) -> None:
+    try:
+        print(text, file=stream, flush=True)
+    except BrokenPipeError:  # `| head` has seen enough; a server goes on serving, a check keeps its exit code
+        mute(stream)
+
+
+def mute(stream: TextIO) -> None:
+    """Let what is still written to a closed pipe go nowhere."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
+
+
+def paint(text: str, colour: str, *, stream: TextIO | None = None) -> str:
     """Colour a word if a terminal reads it."""
     stream = stream or sys.stdout
-    if os.environ.get("NO_COLOR") or not stream.isatty():
+    if stream is None or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" or not stream.isatty():
         return text
-    code = {"red": 31, "green": 32, "yellow": 33, "blue": 34, "dim": 2, "bold": 1}[colour]
+    code = {"red": 31, "green": 32, "yellow": 33}[colour]
     return f"\x1b[{code}m{text}\x1b[0m"
+
+
+def printable(text: str) -> str:
+    """Return a text that came from outside without what a terminal would obey."""
+    return "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in text)
 
 
 def command_name() -> str:
     """Return how this program was called, so that a printed command works as printed (CLI-07)."""
-    if os.environ.get("UV") and "uvx" in os.environ.get("_", ""):
+    called = sys.argv[0]
+    if os.environ.get("UV") and os.path.basename(os.environ.get("_", "")) == "uvx":
         return "uvx sixfold"
-    name = os.path.basename(sys.argv[0])
-    return f"{sys.executable} -m sixfold" if name == "__main__.py" else sys.argv[0] if "/" in sys.argv[0] else "sixfold"
+    if os.path.basename(called) == "__main__.py":
+        return f"{shlex.quote(sys.executable)} -m sixfold"
+    if "/" not in called or shutil.which("sixfold") == os.path.abspath(called):
+        return "sixfold"
+    return shlex.quote(called)
 
 
 def columns(rows: Sequence[tuple[str, ...]], *, indent: str = "") -> str:
@@ -65,3 +91,8 @@ def columns(rows: Sequence[tuple[str, ...]], *, indent: str = "") -> str:
         (indent + "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]])).rstrip()
         for row in rows
     )
+
+
+def counted(number: int, noun: str) -> str:
+    """Return `1 operation`, `2 operations`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
