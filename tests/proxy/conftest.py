@@ -17,7 +17,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from typing import Any
 import pytest
 import uvloop
 
-PATIENCE = 3.0  # seconds; only a failure lasts that long
+PATIENCE = 5.0  # seconds; only a failure lasts that long
 HELLO = b"HTTP/1.1 200 OK\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: 5\r\n\r\nhello"
 
 POLICY = """
@@ -232,7 +232,7 @@ class Upstream:
     context: ssl.SSLContext | None = None
 
     def __post_init__(self) -> None:
-        self.loop = asyncio.new_event_loop()
+        self.loop = uvloop.new_event_loop()
         self.writers: set[asyncio.StreamWriter] = set()
         self.tasks: set[asyncio.Task[Any]] = set()
         self.listening = threading.Event()
@@ -250,6 +250,7 @@ class Upstream:
     def stop(self) -> None:
         self.loop.call_soon_threadsafe(self.end.set)
         self.thread.join(PATIENCE)
+        assert not self.thread.is_alive()
 
     def call(self, function: Callable[[], Any]) -> Any:
         """Run a function in the server's thread."""
@@ -297,7 +298,6 @@ class Upstream:
         except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError, ssl.SSLError):
             pass
         finally:
-            self.writers.discard(writer)
             writer.close()
 
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, number: int) -> None:
@@ -391,7 +391,7 @@ class Guard:
     def stop(self) -> None:
         for client in self.clients:
             client.close()
-        if self.thread.is_alive():
+        with suppress(RuntimeError):  # it has ended by itself
             self.loop.call_soon_threadsafe(self.worker.stop)
         self.thread.join(PATIENCE + 5)
         assert not self.thread.is_alive()

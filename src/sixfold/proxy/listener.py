@@ -7,6 +7,7 @@ kernel's queue (SLOW-05), and each handshake takes the newest TLS context (TLS-0
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import logging
 import socket
@@ -90,6 +91,8 @@ class Listener:
         self._pause()
         while self._accept():
             pass
+        with contextlib.suppress(OSError):
+            self.socket.shutdown(socket.SHUT_RDWR)  # now: the loop may hold the descriptor open for some turns
         self.socket.close()
 
     @property
