@@ -138,8 +138,7 @@ def list_(*, json: bool = False, config: Config = None) -> int:
     for one in found:
         expires = f"{one.expires:%Y-%m-%d}" if one.expires else "never"
         scopes, roles = " ".join(one.scopes) or "-", " ".join(one.roles) or "-"
-        cells = (one.hash[:_ID], one.owner, one.name or "-", scopes, roles, expires)
-        rows.append(tuple(map(printable, cells)))  # type: ignore[arg-type]
+        rows.append((one.hash[:_ID], one.owner, one.name or "-", scopes, roles, expires))
     show(columns(rows))
     return 0
 

@@ -10,7 +10,7 @@ from cyclopts import App, Group, Parameter
 from sixfold import __version__
 from sixfold.cli import COMMANDS
 from sixfold.cli.layout import Layout
-from sixfold.cli.talk import BUG, INTERRUPTED, INVALID, UNREACHABLE, USAGE, Stop, command_name, mute, say
+from sixfold.cli.talk import BUG, INTERRUPTED, INVALID, UNREACHABLE, USAGE, Stop, command_name, mute, printable, say
 
 app = App(
     name="sixfold",
@@ -37,7 +37,7 @@ def run(arguments: list[str]) -> int:
         if sys.stdout is not None:
             sys.stdout.flush()
     except Stop as stop:
-        say(str(stop))
+        say(printable(str(stop)))
         return stop.code
     except KeyboardInterrupt:
         return INTERRUPTED

@@ -69,7 +69,7 @@ def _say_notes(policy: Policy, *, in_memory: bool) -> None:
             say(f"Note     --public {printable(text + did_you_mean(match, described))}")
         else:
             say(f"Note     {printable(f'{finding.rule}: {finding.text}')}")
-    for one in policy.operations:
+    for one in policy.operations if in_memory else ():
         if one.access == "default" and one.method == "GET" and one.path.rpartition("/")[2] in _LOOKS_PUBLIC:
             match = printable(shlex.quote(f"GET {one.path}"))
             say(f"Note     {printable(one.path)} looks public, yet asks for a token; open it with --public {match}")
@@ -131,7 +131,7 @@ def _contract(mode: str, *, described: bool) -> str:
 
 def _say_try(policy: Policy, base: str, trust: str, config: str) -> None:
     """Print commands that work as printed: names in a document are somebody else's, so a shell gets them quoted."""
-    sample = _sample(policy.operations)
+    sample = _sample(policy)
     path = sample.path if sample is not None and "*" not in sample.path else "/"
     url = shlex.quote(base + path)
     say(f"Try it:  curl -i{trust} {url}")
@@ -146,11 +146,12 @@ def _say_try(policy: Policy, base: str, trust: str, config: str) -> None:
         say(f'         curl -i{trust} {url} -H "Authorization: Bearer {token}"')
 
 
-def _sample(operations: tuple[Operation, ...]) -> Operation | None:
+def _sample(policy: Policy) -> Operation | None:
     """Return an operation that can be called with a token and nothing else; one that asks for it, if there is any."""
+    closed = ("deny", "default") if policy.document.authorization.default == "deny" else ("deny",)
     plain = [
-        one for one in operations
-        if one.method == "GET" and "{" not in one.path and not one.when and one.access != "deny"
+        one for one in policy.operations
+        if one.method == "GET" and "{" not in one.path and not one.when and one.access not in closed
         and one.path.isascii() and one.path.isprintable()
         and not (one.contract is not None and any(parameter.required for parameter in one.contract.parameters))
     ]  # fmt: skip

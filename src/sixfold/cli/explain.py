@@ -13,7 +13,7 @@ from sixfold.cli.imagine import Caller, imagine
 from sixfold.cli.talk import FOUND, UNREACHABLE, USAGE, Stop, command_name, printable, show, show_json
 from sixfold.state_folder import running, state_folder
 
-_ID: Final = re.compile(r"(?:d-)?[0-9A-Z]{2,8}", re.IGNORECASE)
+_ID: Final = re.compile(r"d-[0-9A-Z]{1,8}|[0-9A-Z]{2,8}", re.IGNORECASE)
 _METHOD: Final = re.compile(r"(?i:GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS|QUERY)")
 _LISTED: Final = 20
 _TIMEOUT: Final = 3.0  # seconds

@@ -15,7 +15,7 @@ from sixfold.cli import discovery
 from sixfold.cli.banner import Printer, banner
 from sixfold.cli.discovery import Api, Found
 from sixfold.cli.serving import check_listen, free_address, make_log, run_worker
-from sixfold.cli.starter import Start, Validation, document_file, relative
+from sixfold.cli.starter import Start, Validation
 from sixfold.cli.starter import save as save_policy
 from sixfold.cli.talk import USAGE, Stop, command_name
 from sixfold.state_folder import state_folder
@@ -94,8 +94,6 @@ def protect(
         log=log,
     )
     if save is not None:
-        if found is not None:
-            start = replace(start, openapi=relative(document_file(save, found), save.parent))
         return save_policy(save, start, found, dry_run=dry_run)
     return _serve(start, _load(start, found, config, openapi, validation), config, _again(url, start, openapi))
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 from cyclopts import Parameter
 
 from sixfold.cli.policies import read
-from sixfold.cli.talk import columns, printable, show, show_json
+from sixfold.cli.talk import columns, show, show_json
 
 if TYPE_CHECKING:
     from sixfold.policy import Operation, Policy
@@ -43,7 +43,7 @@ def _table(policy: Policy, operations: list[Operation]) -> str:
     for one in operations:
         limits = "; ".join(limit.rate for limit in one.limits) or "-"
         contract = "none" if one.contract is None else "OpenAPI"
-        rows.append((one.method, printable(one.path), printable(_who(policy, one)), limits, contract, str(one.rule)))
+        rows.append((one.method, one.path, _who(policy, one), limits, contract, str(one.rule)))
     return columns(rows)
 
 

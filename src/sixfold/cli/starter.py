@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -92,7 +92,7 @@ def _quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
-def document_file(path: Path, found: Found) -> Path:
+def _document_file(path: Path, found: Found) -> Path:
     """Return where a document stands that a saved policy names: where it is, or beside the policy.
 
     Raises:
@@ -121,14 +121,17 @@ def save(path: Path, start: Start, found: Found | None, *, dry_run: bool) -> int
         raise Stop(f"{path} exists; nothing was overwritten", USAGE)
     if not path.parent.is_dir():
         raise Stop(f"{path.parent} is no folder; make it first", USAGE)
+    document = None if found is None else _document_file(path, found)
+    if document is not None:
+        start = replace(start, openapi=os.path.relpath(document, path.parent))
     text = start.text(saved=True)
     documents = {str(start.openapi): found.content} if found is not None and found.content is not None else {}
     loaded = load_text(text, file=str(path), folder=path.parent, environ={})
     policy = compile_policy(loaded, openapi_documents=documents)
     if dry_run:
-        show(text)
+        show(text.rstrip())
     else:
-        say(f"Wrote    {', '.join(_write(path, text, found))}")
+        say(f"Wrote    {', '.join(_write(path, text, document, found))}")
     _say_closed(policy)
     for finding in policy.findings:
         if finding.severity == "warning":
@@ -139,13 +142,11 @@ def save(path: Path, start: Start, found: Found | None, *, dry_run: bool) -> int
     return 0
 
 
-def _write(path: Path, text: str, found: Found | None) -> list[str]:
+def _write(path: Path, text: str, document: Path | None, found: Found | None) -> list[str]:
     written = [str(path)]
-    if found is not None and found.content is not None:
-        file = document_file(path, found)
-        if not file.exists():
-            file.write_bytes(found.content)
-            written.append(str(file))
+    if document is not None and found is not None and found.content is not None and not document.exists():
+        document.write_bytes(found.content)
+        written.append(str(document))
     with path.open("x", encoding="utf-8") as stream:
         stream.write(text)
     return written
@@ -165,8 +166,3 @@ def _say_closed(policy: Policy) -> None:
 
 def _name(operation: Operation) -> str:
     return printable(f"{operation.method} {operation.path}")
-
-
-def relative(file: Path, folder: Path) -> str:
-    """Return the name of a file as a policy in a folder writes it."""
-    return os.path.relpath(file, folder)

@@ -86,6 +86,7 @@ def columns(rows: Sequence[tuple[str, ...]], *, indent: str = "") -> str:
     """Return rows as aligned columns; the last column is free."""
     if not rows:
         return ""
+    rows = [tuple(map(printable, row)) for row in rows]
     widths = [max(len(row[index]) for row in rows) for index in range(len(rows[0]) - 1)]
     return "\n".join(
         (indent + "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]])).rstrip()
