@@ -30,7 +30,9 @@ PIECES = (
 
 def order(template: str) -> tuple[int, ...]:
     """Sort routes as people write them: text before parameters."""
-    return tuple(0 if "{" not in segment else 1 if segment.strip("{}") != segment[1:-1] else 2 for segment in template.split("/"))
+    return tuple(
+        0 if "{" not in segment else 1 if segment.strip("{}") != segment[1:-1] else 2 for segment in template.split("/")
+    )
 
 
 SORTED = sorted(TEMPLATES, key=lambda template: (order(template), template))
@@ -56,7 +58,10 @@ def starlette() -> Callable[[bytes], Found]:
 
 
 def werkzeug() -> Callable[[bytes], Found]:
-    rules = [Rule(template.replace("{", "<").replace("}", ">"), endpoint=template, strict_slashes=True, merge_slashes=False) for template in TEMPLATES]
+    rules = [
+        Rule(template.replace("{", "<").replace("}", ">"), endpoint=template, strict_slashes=True, merge_slashes=False)
+        for template in TEMPLATES
+    ]
     adapter = Map(rules, merge_slashes=False).bind("localhost")
 
     def find(target: bytes) -> Found:
@@ -133,7 +138,11 @@ def test_both_routers_find(router: str, engine: Any, target: str, template: str,
 
 def test_the_same_through_sockets(guarding: Any, upstream: Any) -> None:
     """PATH-02: the upstream gets exactly the bytes that were matched, once decoded and encoded."""
-    guard = guarding(upstream, policy='[gateway]\nlisten = "127.0.0.1:0"\nadmin = "127.0.0.1:0"\nupstream = "{upstream}"\n' + POLICY.replace("{", "{{").replace("}", "}}"))
+    guard = guarding(
+        upstream,
+        policy='[gateway]\nlisten = "127.0.0.1:0"\nadmin = "127.0.0.1:0"\nupstream = "{upstream}"\n'
+        + POLICY.replace("{", "{{").replace("}", "}}"),
+    )
     client = guard.client()
     cases = {"/%6frders/%37": "/orders/7", "/%61-b/%c3%a9": "/a-b/%C3%A9", "/orders/x?b=%61+c&d": "/orders/x?b=a%20c&d"}
     for sent, got in cases.items():
@@ -175,7 +184,9 @@ def test_one_source_for_an_id(query: str, guarding: Any, upstream: Any) -> None:
     assert len(upstream.seen) == 1
 
 
-@pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example", "127.0.0.2", "[::2]", "localhost@evil.example"])
+@pytest.mark.parametrize(
+    "host", ["evil.example", "localhost.evil.example", "127.0.0.2", "[::2]", "localhost@evil.example"]
+)
 def test_foreign_hosts(host: str, guard: Any, upstream: Any) -> None:
     """PATH-03: 421 (400 for what is no host), and nothing in the answer is built from it."""
     client = guard.client(f"GET /open/x HTTP/1.1\r\nhost: {host}\r\n\r\n".encode())

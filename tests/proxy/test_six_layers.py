@@ -18,7 +18,11 @@ DOCUMENT = {
                     "required": True,
                     "content": {
                         "application/json": {
-                            "schema": {"type": "object", "properties": {"qty": {"type": "integer"}}, "required": ["qty"]}
+                            "schema": {
+                                "type": "object",
+                                "properties": {"qty": {"type": "integer"}},
+                                "required": ["qty"],
+                            }
                         }
                     },
                 },
@@ -73,7 +77,15 @@ ATTACKS = {
 }
 
 
-def attack(guard: Any, *, target: str = "/orders", token: str = "", scopes: Any = ("orders:write",), body: bytes = b'{"qty": 1}', times: int = 1) -> Any:
+def attack(
+    guard: Any,
+    *,
+    target: str = "/orders",
+    token: str = "",
+    scopes: Any = ("orders:write",),
+    body: bytes = b'{"qty": 1}',
+    times: int = 1,
+) -> Any:
     """Call as a caller who is right in everything but what is said; returns the last answer."""
     token = token or guard.mint(*scopes)
     for _ in range(times):
@@ -89,7 +101,16 @@ def test_each_layer_stops_its_own(layer: str, orders: Any, upstream: Any) -> Non
     answer = attack(guard, **ATTACKS[layer])
     (story,) = guard.ask_admin(f"/-/decisions/{answer.json()['decision']}").json()
     assert story["layer"] == layer
-    assert answer.status in {"gateway": (404,), "authentication": (401,), "authorization": (403,), "validation": (400,), "rate_limiting": (429,)}[layer]
+    assert (
+        answer.status
+        in {
+            "gateway": (404,),
+            "authentication": (401,),
+            "authorization": (403,),
+            "validation": (400,),
+            "rate_limiting": (429,),
+        }[layer]
+    )
     assert len(upstream.seen) == (2 if layer == "rate_limiting" else 0)
 
 
@@ -112,7 +133,9 @@ STILL = [
 
 @pytest.mark.parametrize("mode", ["off", "shadow"])
 @pytest.mark.parametrize(("gone", "tried", "stopped_by"), STILL)
-def test_what_the_others_still_stop(gone: str, tried: str, stopped_by: set[str], mode: str, orders: Any, upstream: Any) -> None:
+def test_what_the_others_still_stop(
+    gone: str, tried: str, stopped_by: set[str], mode: str, orders: Any, upstream: Any
+) -> None:
     """M14: without one layer, each of the others still does its work; only the layer's own attack passes, if at all."""
     guard = orders(**{gone: mode})
     answer = attack(guard, **ATTACKS[tried])
@@ -131,9 +154,10 @@ def test_shadow_is_told(orders: Any) -> None:
     assert line["would_refuse"] == ["invalid-body"]
     (story,) = guard.ask_admin("/-/decisions?last=5").json()
     assert story["result"] == "would refuse"
-    assert 'sixfold_refusals_total{code="invalid-body",decision="would_refuse",layer="validation",mode="shadow"} 1.0' in guard.ask_admin(
-        "/metrics"
-    ).body.decode()
+    assert (
+        'sixfold_refusals_total{code="invalid-body",decision="would_refuse",layer="validation",mode="shadow"} 1.0'
+        in guard.ask_admin("/metrics").body.decode()
+    )
 
 
 # ---------------------------------------------------------------------- answers of our own
@@ -179,12 +203,26 @@ def test_every_refusal(code: str, orders: Any, upstream: Any) -> None:
     assert re.fullmatch(r"\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT", answer["date"])
     assert answer.get("server") is None
     assert answer.get("strict-transport-security") is None
-    assert set(answer.json()) <= {"type", "title", "status", "code", "decision", "detail", "errors", "required_scopes", "missing"}
+    assert set(answer.json()) <= {
+        "type",
+        "title",
+        "status",
+        "code",
+        "decision",
+        "detail",
+        "errors",
+        "required_scopes",
+        "missing",
+    }
     shown = answer.raw.decode() + answer.body.decode()
-    assert not re.search(r"sixfold\.toml|Traceback|\.py|127\.0\.0\.1:|python|uvloop|llhttp|httptools", shown, re.IGNORECASE)
+    assert not re.search(
+        r"sixfold\.toml|Traceback|\.py|127\.0\.0\.1:|python|uvloop|llhttp|httptools", shown, re.IGNORECASE
+    )
 
 
-@pytest.mark.parametrize(("method", "status"), [("TRACE", 405), ("CONNECT", 405), ("BREW", 501), ("get", 501), ("PROPFIND", 501)])
+@pytest.mark.parametrize(
+    ("method", "status"), [("TRACE", 405), ("CONNECT", 405), ("BREW", 501), ("get", 501), ("PROPFIND", 501)]
+)
 def test_methods(method: str, status: int, guard: Any, upstream: Any) -> None:
     """HDR-08: TRACE and CONNECT get 405, what nobody knows 501."""
     target = "localhost:80" if method == "CONNECT" else "/open/x"
@@ -192,7 +230,9 @@ def test_methods(method: str, status: int, guard: Any, upstream: Any) -> None:
     assert upstream.seen == []
 
 
-@pytest.mark.parametrize("name", ["X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override", "x_http_method_override"])
+@pytest.mark.parametrize(
+    "name", ["X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override", "x_http_method_override"]
+)
 def test_method_overrides(name: str, guard: Any, upstream: Any) -> None:
     """HDR-07: ignored and taken out: a permitted POST never becomes a DELETE behind us."""
     head = f"POST /open/x HTTP/1.1\r\nhost: localhost\r\n{name}: DELETE\r\ncontent-length: 0\r\n\r\n"
@@ -209,10 +249,18 @@ FORGED = [
 
 
 @pytest.mark.parametrize("name", FORGED)
-@pytest.mark.parametrize("shape", ["{}: forged\r\n", "{0}: forged\r\n{0}: forged\r\n", "{}:forged  \r\n", "Connection: {0}\r\n{0}: forged\r\n"])
+@pytest.mark.parametrize(
+    "shape",
+    ["{}: forged\r\n", "{0}: forged\r\n{0}: forged\r\n", "{}:forged  \r\n", "Connection: {0}\r\n{0}: forged\r\n"],
+)
 def test_forged_identities(name: str, shape: str, guarding: Any, upstream: Any) -> None:
     """HDR-04, HDR-05, HDR-06, RS-24: in no spelling does an identity or address from outside reach the upstream."""
-    guard = guarding(upstream, more='[gateway.request_headers]\nset = {{ "X-User-ID" = "{{subject}}" }}\n'.replace("{{", "{").replace("}}", "}"))
+    guard = guarding(
+        upstream,
+        more='[gateway.request_headers]\nset = {{ "X-User-ID" = "{{subject}}" }}\n'.replace("{{", "{").replace(
+            "}}", "}"
+        ),
+    )
     answer = guard.get("/orders", guard.mint("orders:read", subject="alice") + shape.format(name))
     assert answer.status == 200
     (seen,) = upstream.seen
@@ -238,7 +286,12 @@ def test_the_signed_identity_over_the_wire(guard: Any, upstream: Any) -> None:
     assert published["content-type"].startswith("application/json")
     keys = joserfc.jwk.KeySet.import_key_set(published.json())
     claims = joserfc.jwt.decode(first, keys, algorithms=["ES256"]).claims
-    assert (claims["sub"], claims["scope"], claims["roles"], claims["tenant"]) == ("alice", "orders:read", ["r"], "acme")
+    assert (claims["sub"], claims["scope"], claims["roles"], claims["tenant"]) == (
+        "alice",
+        "orders:read",
+        ["r"],
+        "acme",
+    )
     key = jwt.PyJWKSet.from_dict(published.json())[jwt.get_unverified_header(first)["kid"]]
     assert jwt.decode(first, key.key, algorithms=["ES256"])["iss"] == "urn:sixfold:gateway"
     assert b"authorization" not in upstream.seen[0].raw
@@ -329,7 +382,11 @@ def test_cors_over_the_wire(guarding: Any, upstream: Any) -> None:
     upstream.answer = b"HTTP/1.1 200 OK\r\naccess-control-allow-origin: *\r\ncontent-length: 0\r\n\r\n"
     for target, status in (("/open/x", 200), ("/orders", 401), ("/none", 404)):
         found = guard.get(target, "origin: https://app.example\r\n")
-        assert (found.status, found["access-control-allow-origin"], found["vary"]) == (status, "https://app.example", "origin")
+        assert (found.status, found["access-control-allow-origin"], found["vary"]) == (
+            status,
+            "https://app.example",
+            "origin",
+        )
         found = guard.get(target, "origin: https://evil.example\r\n")
         assert (found.status, found.all("access-control-allow-origin"), found["vary"]) == (status, [], "origin")
 
@@ -354,7 +411,12 @@ def test_edits_over_the_wire(guarding: Any, upstream: Any) -> None:
     token = guard.mint("orders:read", subject="alice", claims={"org": {"name": "acme"}})
     found = guard.get("/orders", token + "x-gone: 1\r\nx-old: 2\r\nx-who: root\r\n")
     (seen,) = upstream.seen
-    assert (seen.get("x-gone"), seen.get("x-old"), seen.get("x-new"), seen.get("x-who")) == (None, None, "2", "alice of acme")
+    assert (seen.get("x-gone"), seen.get("x-old"), seen.get("x-new"), seen.get("x-who")) == (
+        None,
+        None,
+        "2",
+        "alice of acme",
+    )
     assert (found.get("x-debug"), found["x-caller"]) == (None, "alice")
     found = guard.get("/open/x", "x-who: root\r\n")
     assert upstream.seen[1].get("x-who") is None
@@ -396,7 +458,13 @@ def test_the_access_log(guard: Any, upstream: Any) -> None:
     assert (first["subject"], first["client"], first["address"]) == ("alice", "sixfold-dev", "127.0.0.1")
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", first["time"])
     assert 0 < first["ms"] < 10_000
-    assert [line.get("code") for line in lines] == [None, "credentials-missing", "unknown-operation", "malformed-request", "malformed-request"]
+    assert [line.get("code") for line in lines] == [
+        None,
+        "credentials-missing",
+        "unknown-operation",
+        "malformed-request",
+        "malformed-request",
+    ]
     assert len({line["decision"] for line in lines}) == 5
 
 
@@ -430,9 +498,17 @@ def test_metrics(guard: Any, upstream: Any) -> None:
     answer = guard.ask_admin("/metrics")
     assert answer["content-type"].startswith("text/plain; version=0.0.4")
     families = {family.name: family for family in text_string_to_metric_families(answer.body.decode())}
-    requests = {tuple(sample.labels.values()): sample.value for sample in families["sixfold_requests"].samples if sample.name.endswith("_total")}
+    requests = {
+        tuple(sample.labels.values()): sample.value
+        for sample in families["sixfold_requests"].samples
+        if sample.name.endswith("_total")
+    }
     assert requests == {("GET", "/open/**", "200"): 3, ("GET", "", "404"): 3, ("", "", "400"): 1}
-    refusals = {sample.labels["code"]: sample.value for sample in families["sixfold_refusals"].samples if sample.name.endswith("_total")}
+    refusals = {
+        sample.labels["code"]: sample.value
+        for sample in families["sixfold_refusals"].samples
+        if sample.name.endswith("_total")
+    }
     assert refusals == {"unknown-operation": 3, "malformed-request": 1}
     durations = {sample.name: sample.value for sample in families["http_server_request_duration_seconds"].samples}
     assert durations["http_server_request_duration_seconds_count"] == 7

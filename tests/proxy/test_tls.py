@@ -113,7 +113,9 @@ def test_older_versions(version: ssl.TLSVersion, secure: Any, trusting: Any, unt
         (ssl.TLSVersion.TLSv1_3, "ALL", True),
     ],
 )
-def test_tls_12_by_explicit_word(version: ssl.TLSVersion, ciphers: str, served: bool, secure: Any, trusting: Any) -> None:
+def test_tls_12_by_explicit_word(
+    version: ssl.TLSVersion, ciphers: str, served: bool, secure: Any, trusting: Any
+) -> None:
     """TLS-01: `min_version = "1.2"` lets in AEAD suites with ECDHE, nothing else and nothing older."""
     guard = secure('min_version = "1.2"')
     context = trusting(version)
@@ -150,7 +152,8 @@ def test_options_of_the_context(secure: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("host", "status"), [("localhost", 200), ("127.0.0.1", 200), ("LOCALHOST:99", 200), ("other.example", 421), ("localhost.evil", 421)]
+    ("host", "status"),
+    [("localhost", 200), ("127.0.0.1", 200), ("LOCALHOST:99", 200), ("other.example", 421), ("localhost.evil", 421)],
 )
 def test_hosts_of_the_certificate(host: str, status: int, secure: Any) -> None:
     """TLS-05, PATH-03: without a list the names of the certificate are served, whatever name the handshake used."""

@@ -12,7 +12,7 @@ import sys
 import threading
 import urllib.request
 from contextlib import closing
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
@@ -33,7 +33,7 @@ class Load:
         self.statuses: set[int] = set()
         self.threads = [threading.Thread(target=self._run) for _ in range(number)]
 
-    def __enter__(self) -> Load:
+    def __enter__(self) -> Self:
         for thread in self.threads:
             thread.start()
         return self
@@ -95,25 +95,27 @@ def test_no_request_is_lost_at_the_end(number: int, keep: bool, serving: Any, up
 
 def test_what_runs_is_finished(serving: Any, make_upstream: Any, until: Any) -> None:
     """DRAIN: an answer that is pending arrives, with `close`; newcomers are not accepted; idle connections end."""
-    gate = threading.Event()
+    gate = asyncio.Event()
 
     async def slow(reader: Any, writer: Any) -> None:
         await reader.readuntil(b"\r\n\r\n")
-        while not gate.is_set():
-            await asyncio.sleep(0.01)
+        await gate.wait()
         writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
         await writer.drain()
 
     upstream = make_upstream(handler=slow)
     served = serving(upstream)
-    with closing(served.client()) as idle, closing(served.client(b"GET /open/x HTTP/1.1\r\nhost: localhost\r\n\r\n")) as busy:
+    with (
+        closing(served.client()) as idle,
+        closing(served.client(b"GET /open/x HTTP/1.1\r\nhost: localhost\r\n\r\n")) as busy,
+    ):
         assert until(lambda: upstream.connections)
         served.signal(signal.SIGTERM)
         assert idle.is_closed()
         with pytest.raises(ConnectionRefusedError):
             served.client()
         assert served.process.poll() is None
-        gate.set()
+        upstream.call(gate.set)
         answer = busy.answer()
         assert (answer.body, answer["connection"]) == (b"ok", "close")
         assert served.process.wait(5) == 0
@@ -244,7 +246,6 @@ def test_a_refused_reload(old: str, new: str, said: str, guarding: Any, upstream
 def test_a_refused_start(old: str, new: str, policy_text: str, tmp_path: Any, upstream: Any) -> None:
     """RLD-02: the same at start: file and line, no stack trace, nothing is served."""
 
-
     text = policy_text.format(upstream=upstream.url, gateway="", more="# end")
     assert old in text
     (tmp_path / "sixfold.toml").write_text(text.replace(old, new, 1))
@@ -276,7 +277,9 @@ def test_a_bug_while_reloading(guarding: Any, upstream: Any, monkeypatch: pytest
 
 def test_a_request_under_way_ends_under_the_old_policy(guarding: Any, upstream: Any, until: Any) -> None:
     """RLD-01: no request is judged by half a policy, even if its upstream is gone from the new one."""
-    guard = guarding(upstream, more=f'[[routes]]\nmatch = "POST /other"\npublic = true\nupstream = "{upstream.url}"\n# end')
+    guard = guarding(
+        upstream, more=f'[[routes]]\nmatch = "POST /other"\npublic = true\nupstream = "{upstream.url}"\n# end'
+    )
     client = guard.client(b"POST /other HTTP/1.1\r\nhost: localhost\r\ncontent-length: 3\r\n\r\na")
     assert until(lambda: upstream.connections)
     guard.config.write_text(guard.config.read_text().replace(f'upstream = "{upstream.url}"\n# end', ""))
@@ -289,7 +292,9 @@ def test_a_request_under_way_ends_under_the_old_policy(guarding: Any, upstream: 
 
 def test_counters_go_on(guarding: Any, upstream: Any) -> None:
     """RLD-01: a reload does not fill anybody's bucket again."""
-    guard = guarding(upstream, more='[[routes]]\nmatch = "GET /few"\npublic = true\nlimit = "2/hour per address"\n# end')
+    guard = guarding(
+        upstream, more='[[routes]]\nmatch = "GET /few"\npublic = true\nlimit = "2/hour per address"\n# end'
+    )
     assert [guard.get("/few").status for _ in range(3)] == [200, 200, 429]
     guard.config.write_text(guard.config.read_text().replace("# end", RULED))
     assert guard.call(guard.worker.reload)
@@ -328,7 +333,9 @@ def test_status(guard: Any) -> None:
     assert status["issuers"][0]["keys"] == 1
 
 
-@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil", "localhost.evil:80", "", "a, 127.0.0.1", "0.0.0.0", "[::2]"])
+@pytest.mark.parametrize(
+    "host", ["evil.example", "127.0.0.1.evil", "localhost.evil:80", "", "a, 127.0.0.1", "0.0.0.0", "[::2]"]
+)
 def test_foreign_hosts_at_the_admin(host: str, guard: Any) -> None:
     """OBS-01: a page in the operator's browser cannot ask under a name of its own (DNS rebinding)."""
     assert guard.ask_admin("/-/status", host).status == 400
@@ -387,13 +394,18 @@ def test_an_admin_that_is_asked_slowly(guard: Any) -> None:
 def test_an_address_that_is_taken(guarding: Any, upstream: Any, serving: Any) -> None:
     """CLI-06: said in words."""
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OSError, match="in use"):
-        guarding(upstream, policy="[gateway]\n" + f'listen = "127.0.0.1:{taken.getsockname()[1]}"\nadmin = "127.0.0.1:0"\n')
+        guarding(
+            upstream, policy="[gateway]\n" + f'listen = "127.0.0.1:{taken.getsockname()[1]}"\nadmin = "127.0.0.1:0"\n'
+        )
 
 
 def test_a_unix_socket(guarding: Any, upstream: Any, tmp_path: Any) -> None:
     """PROXY: `listen` and `upstream` may be Unix sockets."""
     path = tmp_path / "s"
-    guard = guarding(upstream, policy=f'[gateway]\nlisten = "unix:{path}"\nadmin = "127.0.0.1:0"\nupstream = "{{upstream}}"\n' + RULED)
+    guard = guarding(
+        upstream,
+        policy=f'[gateway]\nlisten = "unix:{path}"\nadmin = "127.0.0.1:0"\nupstream = "{{upstream}}"\n' + RULED,
+    )
     with closing(socket.socket(socket.AF_UNIX)) as connection:
         connection.settimeout(3)
         connection.connect(str(path))
