@@ -63,7 +63,7 @@ def _tell(problem: Exception, arguments: list[str]) -> int:
         return USAGE
     if isinstance(problem, PolicyError):
         for line in str(problem).splitlines():
-            say(line)
+            say(printable(line))
         if arguments[0] in ("serve", "demo"):
             say(f"nothing was started: mend the policy, then run `{command_name()} check`")
         elif arguments[0] == "protect":
