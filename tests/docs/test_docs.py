@@ -73,9 +73,9 @@ def test_policies_load(block: Block, tmp_path: Path) -> None:
     if block.text.startswith("# cases"):
         assert tomllib.loads(block.text)["case"]
         return
+    from sixfold.assembly import make_state
     from sixfold.engine import Engine
     from sixfold.policy import read_policy
-    from sixfold.assembly import make_state
     from sixfold.rehearsal import rehearse
 
     (tmp_path / "openapi.yaml").write_text(OPENAPI)

@@ -150,7 +150,7 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Se
 @pytest.fixture(scope="session")
 def state(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """An environment with a state folder of its own: where developer keys and decisions are kept."""
-    return {"XDG_STATE_HOME": str(tmp_path_factory.mktemp("state")), "NO_COLOR": "1"}
+    return {"SIXFOLD_STATE": str(tmp_path_factory.mktemp("state")), "NO_COLOR": "1"}
 
 
 @pytest.fixture(scope="session")
