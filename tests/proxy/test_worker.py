@@ -290,6 +290,45 @@ def test_a_request_under_way_ends_under_the_old_policy(guarding: Any, upstream: 
     assert until(lambda: guard.call(lambda: sum(pool.open for pool in guard.worker.edge.pools.values())) <= 1)
 
 
+COLLECTED = """
+[gateway]
+listen = "127.0.0.1:0"
+admin = "127.0.0.1:0"
+upstream = "{upstream}"
+openapi = "api.json"
+[[routes]]
+match = "POST /json"
+public = true
+upstream = "{upstream}/"
+"""
+JSON = {
+    "openapi": "3.1.0",
+    "info": {"title": "t", "version": "1"},
+    "paths": {
+        "/json": {
+            "post": {
+                "requestBody": {"content": {"application/json": {"schema": {"type": "array"}}}},
+                "responses": {"200": {"description": "ok"}},
+            }
+        }
+    },
+}
+
+
+def test_a_body_that_is_collected_while_the_policy_changes(guarding: Any, upstream: Any, until: Any) -> None:
+    """RLD-01: the request is judged and forwarded by the policy it met first, to that one's upstream."""
+    guard = guarding(upstream, policy=COLLECTED, files={"api.json": json.dumps(JSON).encode()})
+    client = guard.client(
+        b"POST /json HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 3\r\n\r\n["
+    )
+    assert until(lambda: guard.call(lambda: [one for one in guard.worker.edge.connections if one.exchange]))
+    guard.config.write_text(guard.config.read_text().replace(f'upstream = "{upstream.url}/"', ""))
+    assert guard.call(guard.worker.reload)
+    client.send(b"1]")
+    assert client.answer().status == 200
+    assert upstream.seen[0].body == b"[1]"
+
+
 def test_counters_go_on(guarding: Any, upstream: Any) -> None:
     """RLD-01: a reload does not fill anybody's bucket again."""
     guard = guarding(
