@@ -57,9 +57,10 @@ def parse_target(url: str) -> Target:
         return Target("", 0, url.removeprefix("unix:").removeprefix("//"), tls=False, authority="localhost")
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None:
-        raise ValueError(f"`{url}` is not an upstream; write http://host:port, https://host or unix:/path")
+        # the text itself stays out of the message: it may hold a password
+        raise ValueError("`upstream` is not understood; write http://host:port, https://host or unix:/path")
     if parts.path not in ("", "/") or parts.query or parts.fragment:
-        raise ValueError(f"`{url}` holds a path; name only the server, and the path as `base_path` or in the routes")
+        raise ValueError("`upstream` holds a path; name only the server, and the path as `base_path` or in the routes")
     tls = parts.scheme == "https"
     return Target(parts.hostname, parts.port or (443 if tls else 80), "", tls, parts.netloc)
 
