@@ -10,20 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sixfold.decision import Refusal
-from sixfold.request import (
-    FORWARDING,
-    SINGLE,
-    Canonicaliser,
-    Fields,
-    Malformed,
-    Peer,
-    Request,
-    canonical_path,
-    canonical_query,
-    plain_address,
-    query_pairs,
-    trust,
-)
+from sixfold.forwarded import plain_address, trust
+from sixfold.request import FORWARDING, SINGLE, Canonicaliser, Fields, Peer, Request
+from sixfold.target import Malformed, canonical_path, canonical_query, query_pairs
 
 NOW = 1_800_000_000_000_000
 PEER = Peer("203.0.113.7")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from sixfold.decision import Refusal, Reply
 from sixfold.flow import Flow, Permit, check
+from sixfold.forwarded import trust
 from sixfold.identity import ANONYMOUS
 from sixfold.layers.authentication import ApiKeyStore, Authentication, KeyRings, resource_metadata
 from sixfold.layers.authorization import Authorization
@@ -19,7 +20,7 @@ from sixfold.layers.rate_limiting.store import LimitStore
 from sixfold.layers.validation import Validation
 from sixfold.policy.errors import PolicyError, Problem
 from sixfold.policy.model import Policy, weaker
-from sixfold.request import Canonicaliser, Pair, Request, trust
+from sixfold.request import Canonicaliser, Pair, Request
 
 JWKS_PATH = "/.well-known/sixfold/jwks.json"
 
@@ -85,8 +86,15 @@ class Engine:
         """Start the flow for a request."""
         return check(self, request)
 
-    def render(self, refusal: Refusal | Reply, request: Request | None) -> tuple[int, list[Pair], bytes]:
-        """Return status, headers and body of an answer that Sixfold gives itself; security headers included."""
+    def render(
+        self, refusal: Refusal | Reply, request: Request | None, *, tls: bool = False
+    ) -> tuple[int, list[Pair], bytes]:
+        """Return status, headers and body of an answer that Sixfold gives itself; security headers included.
+
+        Arguments:
+            request: None when it could not even be read.
+            tls: whether the connection is encrypted, where there is no request to say so.
+        """
         headers: list[Pair]
         if type(refusal) is Reply:
             own, body = refusal.headers, refusal.body
@@ -98,7 +106,7 @@ class Engine:
             body = refusal.problem()
             headers = self.gateway.answer(request, None, ANONYMOUS, [(b"content-type", PROBLEM)])
             headers.extend(refusal.headers)
-        self.encryption.headers(request, headers)
+        self.encryption.headers(request, headers, tls=tls)
         return refusal.status, headers, body
 
 

@@ -9,13 +9,12 @@ Rules PATH-*, HDR-04, H1-13, H1-14; RFC 3986, RFC 9110 sections 4 and 5.
 from __future__ import annotations
 
 import re
-import unicodedata
-from collections.abc import Callable, Iterable, Mapping
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
-from typing import Any, Final, Literal
-from urllib.parse import quote_from_bytes
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
 
 from sixfold.decision import Refusal, Rule
+from sixfold.forwarded import FOR, PROTO, Trust, rightmost
+from sixfold.target import Malformed, canonical_path, canonical_query, query_pairs
 
 Pair = tuple[bytes, bytes]
 
@@ -45,38 +44,16 @@ _SIMPLE: Final = re.compile(
     rb"(/(?:(?!\.{1,2}(?:[/?]|\Z))[A-Za-z0-9\-._~!$&'()*+,=:@]+(?:/|(?=[?])|\Z))*)"
     rb"(?:\?([A-Za-z0-9\-._~!$'()*,:@/?=&\[\]{}|^]*))?"
 )
-_PATH_BYTES: Final = re.compile(rb"[A-Za-z0-9\-._~!$&'()*+,=:@/%]*")
-_QUERY_BYTES: Final = re.compile(rb"[A-Za-z0-9\-._~!$'()*,:@/?=&\[\]{}|^+%]*")
-_PLAIN_QUERY: Final = re.compile(rb"[A-Za-z0-9\-._~!$'()*,:@/?=&\[\]{}|^]*")  # nothing to decode
-_ESCAPE: Final = re.compile(rb"%([0-9A-Fa-f]{2})?")
-_ESCAPE_IN_TEXT: Final = re.compile(r"%[0-9A-Fa-f]{2}")
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # C1 as well: a terminal that shows a log obeys U+009B
-_CONTROL_IN_LINES: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _HOST: Final = re.compile(
     rb"(?:[A-Za-z0-9](?:[A-Za-z0-9\-_]{0,62})(?:\.[A-Za-z0-9\-_]{1,63}){0,20}\.?|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?"
 )
-# possessive, and no blank where two parts could both take it: a caller's text is tried once, not a thousand times
-_FORWARDED_FOR: Final = re.compile(r'(?:^|;)\s*+for\s*+=\s*+("?)([^";,\s]*+)\1\s*+(?:;|$)', re.IGNORECASE)
-_FORWARDED_PROTO: Final = re.compile(r'(?:^|;)\s*+proto\s*+=\s*+"?(https?)"?\s*+(?:;|$)', re.IGNORECASE)
-_SAFE_PATH: Final = "/-._~!$&'()*+,=:@"
-_SAFE_QUERY: Final = "-._~!$'()*,:@/?[]{}|^"
 _MAX_HOPS: Final = 100
 _MAX_HOSTS: Final = 256
-_PRIVATE: Final = ("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "::1/128", "fc00::/7", "fe80::/10")
 
 
 def encode(pairs: Iterable[Pair]) -> bytes:
     """Return header lines."""
     return b"".join([b"%b: %b\r\n" % pair for pair in pairs])
-
-
-class Malformed(Exception):
-    """An input that cannot be read in one way only; `Canonicaliser.request` turns it into a Refusal."""
-
-    def __init__(self, code: str, reason: str) -> None:
-        super().__init__(reason)
-        self.code = code
-        self.reason = reason
 
 
 class Fields:
@@ -180,147 +157,6 @@ class Request:
         if self._pairs is None:
             self._pairs = query_pairs(self.query)
         return self._pairs
-
-
-def query_pairs(query: bytes, *, multiline: bool = False) -> tuple[tuple[str, str], ...]:
-    """Decode a query or an `application/x-www-form-urlencoded` body.
-
-    Arguments:
-        multiline: tab, line feed and carriage return may stand in it, as people type them into a form.
-
-    Raises:
-        Malformed: `;`, a broken escape, NUL or another control character, bytes that are not UTF-8.
-    """
-    if not multiline and _PLAIN_QUERY.fullmatch(query) is not None:
-        text = query.decode("ascii")
-        return tuple([(name, value) for name, _, value in [part.partition("=") for part in text.split("&") if part]])
-    if b";" in query:
-        raise Malformed("malformed-target", "`;` as a separator; write it as %3B")
-    pairs = []
-    for part in query.split(b"&"):
-        if part:
-            name, _, value = part.partition(b"=")
-            name, value = name.replace(b"+", b" "), value.replace(b"+", b" ")
-            pairs.append((_decode(name), _decode(value, _CONTROL_IN_LINES if multiline else _CONTROL)))
-    return tuple(pairs)
-
-
-def _decode(raw: bytes, control: re.Pattern[str] = _CONTROL) -> str:
-    """Percent-decode once, as UTF-8, refusing control characters (PATH-01, defence 3.4)."""
-    if b"%" in raw:
-        raw = _ESCAPE.sub(_byte, raw)
-    try:
-        text = raw.decode("utf-8")
-    except UnicodeDecodeError:
-        raise Malformed("malformed-target", "bytes that are not UTF-8") from None
-    if control.search(text):
-        raise Malformed("malformed-target", "a control character")
-    return text
-
-
-def _byte(match: re.Match[bytes]) -> bytes:
-    if match[1] is None:
-        raise Malformed("malformed-target", "`%` without two hexadecimal digits")
-    return bytes((int(match[1], 16),))
-
-
-def canonical_path(raw: bytes) -> tuple[bytes, str]:
-    """Return the path as it is forwarded and as it is matched.
-
-    Raises:
-        Malformed: anything that another hop could read differently: encoded slash, backslash, `%`-escapes or NUL, dot
-            and empty segments, `;` parameters, over-long UTF-8, a text that Unicode normalisation would change into
-            such a thing.
-    """
-    if not raw.startswith(b"/"):
-        raise Malformed("malformed-target", "a target that does not start with `/`")
-    if b";" in raw:
-        raise Malformed("malformed-target", "`;` path parameters")
-    if _PATH_BYTES.fullmatch(raw) is None:
-        raise Malformed("malformed-target", "a character that a path cannot hold unencoded")
-    path = _decode(raw)
-    if path.count("/") != raw.count(b"/"):
-        raise Malformed("malformed-target", "an encoded slash")
-    if "\\" in path:
-        raise Malformed("malformed-target", "an encoded backslash")
-    if ";" in path:
-        raise Malformed("malformed-target", "an encoded `;`")
-    if _ESCAPE_IN_TEXT.search(path):
-        raise Malformed("malformed-target", "a doubly encoded character")
-    segments = path.split("/")[1:]
-    if "" in segments[:-1]:
-        raise Malformed("malformed-target", "an empty segment")
-    if "." in segments or ".." in segments:
-        raise Malformed("malformed-target", "a dot segment")
-    if not path.isascii():
-        if unicodedata.normalize("NFC", path) != path:
-            raise Malformed("malformed-target", "a text that is not in Unicode form NFC")
-        folded = unicodedata.normalize("NFKC", path)
-        if any(folded.count(sign) != path.count(sign) for sign in "/\\.%;?#"):
-            raise Malformed("malformed-target", "a look-alike of a reserved character")
-    return quote_from_bytes(path.encode(), safe=_SAFE_PATH).encode(), path
-
-
-def canonical_query(raw: bytes) -> bytes:
-    """Return the query re-encoded by one rule (blank as %20).
-
-    Raises:
-        Malformed: see `query_pairs`; also characters that a query cannot hold unencoded.
-    """
-    if _QUERY_BYTES.fullmatch(raw.replace(b";", b"")) is None:
-        raise Malformed("malformed-target", "a character that a query cannot hold unencoded")
-    parts = []
-    for part in raw.split(b"&"):
-        if part:
-            _, equals, _ = part.partition(b"=")
-            ((key, text),) = query_pairs(part) or (("", ""),)
-            encoded = quote_from_bytes(key.encode(), safe=_SAFE_QUERY)
-            parts.append(encoded + ("=" + quote_from_bytes(text.encode(), safe=_SAFE_QUERY + "=") if equals else ""))
-    return "&".join(parts).encode()
-
-
-Trust = Callable[[str], bool]
-
-
-def trust(proxies: Literal["private"] | int | list[str]) -> Trust | int:
-    """Compile `trusted_proxies`: a predicate over addresses, or the number of hops that are ours.
-
-    Raises:
-        ValueError: an entry that is no network.
-    """
-    if isinstance(proxies, int):
-        return proxies
-    if not proxies:
-        return 0
-    networks = [ip_network(text, strict=False) for text in (_PRIVATE if proxies == "private" else proxies)]
-    return lambda address: _within(address, networks)
-
-
-def _within(address: str, networks: list[IPv4Network | IPv6Network]) -> bool:
-    if not address:
-        return True  # a Unix socket: its file mode decides who may connect
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        return False
-    return any(parsed in network for network in networks)
-
-
-def plain_address(text: str) -> str | None:
-    """Return the address of a forwarded hop (`1.2.3.4:80`, `[::1]:80`, quoted), or None for `unknown` and `_name`."""
-    text = text.strip().strip('"')
-    if text.startswith("["):
-        text = text[1:].partition("]")[0]
-    elif text.count(":") == 1:
-        text = text.partition(":")[0]
-    if "%" in text:
-        return None  # a zone may be any text, and means nothing on another machine
-    try:
-        parsed = ip_address(text)
-    except ValueError:
-        return None
-    mapped = getattr(parsed, "ipv4_mapped", None)
-    return str(mapped or parsed)
 
 
 class Canonicaliser:
@@ -444,15 +280,15 @@ class Canonicaliser:
         if len(hops) > _MAX_HOPS:
             raise Malformed("ambiguous-header", f"more than {_MAX_HOPS} forwarding hops")
         if self._header == b"forwarded":
-            found = [_FORWARDED_FOR.search(hop) for hop in hops]
-            proto = _FORWARDED_PROTO.search(hops[-1]) if hops else None
+            found = [FOR.search(hop) for hop in hops]
+            proto = PROTO.search(hops[-1]) if hops else None
             hops = [match[2] if match else "unknown" for match in found]
             scheme = proto[1].lower() if proto else scheme
         else:
             said = fields.all(b"x-forwarded-proto")
             proto_text = said[-1].rpartition(b",")[2].strip().lower() if said else b""
             scheme = proto_text.decode() if proto_text in (b"http", b"https") else scheme
-        return _rightmost(hops, peer.address, trusted), scheme
+        return rightmost(hops, peer.address, trusted), scheme
 
     def _refuse(self, code: str, reason: str, headers: tuple[Pair, ...] = ()) -> Refusal:
         return Refusal(code, self._rule, reason=reason, headers=headers, remedy=_REMEDIES.get(code, ""))
@@ -467,18 +303,6 @@ _REMEDIES: Final = {
     "method-not-allowed": "use a method that the path declares",
     "method-not-implemented": "use one of GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, QUERY",
 }
-
-
-def _rightmost(hops: list[str], address: str, trusted: Trust | int) -> str:
-    """Walk from the nearest hop outwards and return the first that is not ours; never the leftmost by position."""
-    for distance, hop in enumerate(reversed(hops), start=1):
-        plain = plain_address(hop)
-        if plain is None:
-            return address  # `unknown`, obfuscated or forged: the last hop we can name
-        address = plain
-        if distance >= trusted if isinstance(trusted, int) else not trusted(plain):
-            return address
-    return address
 
 
 def read_host(host: bytes) -> str:

@@ -16,12 +16,12 @@ from sixfold.assembly import assemble
 from sixfold.decision import Fault, Refusal, Rule
 from sixfold.engine import Engine
 from sixfold.flow import Permit
+from sixfold.forwarded import plain_address
 from sixfold.identity import Identity
 from sixfold.layers.authentication import DevKeys
 from sixfold.layers.rate_limiting.plan import subjects_of
 from sixfold.layers.rate_limiting.store import Charge
 from sixfold.layers.validation.faults import pointer
-from sixfold.request import plain_address
 from sixfold.watch import Record
 
 from ..conftest import NOW  # noqa: TID252 (the folder above this one)

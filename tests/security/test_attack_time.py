@@ -15,7 +15,8 @@ from sixfold.layers.validation.media import parse_media_type
 from sixfold.layers.validation.multipart_body import _Broken, parse
 from sixfold.layers.validation.text import reader
 from sixfold.proxy.http1 import Broken, ChunkedBody, FieldReader, request_line, response_head
-from sixfold.request import Malformed, canonical_path, canonical_query, query_pairs, read_host
+from sixfold.request import read_host
+from sixfold.target import Malformed, canonical_path, canonical_query, query_pairs
 
 EXPECTED = (BadToken, Broken, Malformed, _Broken)
 

@@ -99,7 +99,7 @@ class Driver:
             request = read_request(scope, engine, peer, time.time_ns() // 1000, undeclared)
             if isinstance(request, Refusal):
                 self.watch.unread(peer, request)
-                await send_answer(scope, send, *engine.render(request, None), close=request.close)
+                await send_answer(scope, send, *engine.render(request, None, tls=peer.tls), close=request.close)
                 return
             exchange = Exchange(self._app, engine, self.watch, request, scope, receive, send, first)
             if self._local_only and not peer.memo["local"]:
@@ -116,7 +116,7 @@ class Driver:
         request = read_request(scope, engine, peer, time.time_ns() // 1000)
         if isinstance(request, Refusal):
             self.watch.unread(peer, request)
-            await deny(scope, receive, send, *engine.render(request, None), reason=request.code)
+            await deny(scope, receive, send, *engine.render(request, None, tls=peer.tls), reason=request.code)
             return
         handshake = Handshake(self._app, engine, self.watch, request, scope, receive, send)
         if self._local_only and not peer.memo["local"]:

@@ -344,7 +344,7 @@ class Downstream(asyncio.Protocol):
     def _unread(self, refusal: Refusal, *, head: bool = False) -> None:
         """Answer bytes that are no canonical request, and close: what follows them could be read in two ways."""
         self.keep = False
-        status, headers, body = self.edge.engine.render(refusal, None)
+        status, headers, body = self.edge.engine.render(refusal, None, tls=self.peer.tls)
         self.edge.watch.unread(self.peer, refusal)
         self.write(own_answer(status, headers, body, self.edge.date, keep=False, head=head))
         self._close(linger=True)

@@ -57,12 +57,6 @@ class AccessLog:
         lines.append(b"")
         self._queue.put(b"\n".join(lines))
 
-    def reopen(self) -> None:
-        """Open the file anew, after it was rotated away."""
-        if self._target not in ("stdout", "stderr"):
-            old, self._descriptor = self._descriptor, self._open()
-            os.close(old)
-
     def close(self) -> None:
         """Write what is left and end the thread."""
         self.flush()
@@ -71,6 +65,7 @@ class AccessLog:
 
     def _write(self) -> None:
         while (batch := self._queue.get()) is not None:
+            self._follow()
             view = memoryview(batch)
             self._waiting -= batch.count(b"\n")
             while view:
@@ -79,3 +74,21 @@ class AccessLog:
                 except OSError:  # a full disk or a closed pipe must not end the service
                     self.dropped += 1
                     break
+
+    def _follow(self) -> None:
+        """Open the file anew if it was rotated away; nobody needs to send a signal for that."""
+        if self._target in ("stdout", "stderr"):
+            return
+        try:
+            same = os.path.samestat(os.stat(self._target), os.fstat(self._descriptor))
+        except FileNotFoundError:
+            same = False
+        except OSError:
+            return
+        if not same:
+            try:
+                fresh = self._open()
+            except OSError:  # go on in the old one
+                return
+            os.close(self._descriptor)
+            self._descriptor = fresh

@@ -32,9 +32,13 @@ class Encryption:
             return None
         return plain_http(self._rule)
 
-    def headers(self, request: Request | None, headers: list[Pair]) -> None:
-        """Add HSTS, over TLS only (RFC 6797 section 7.2, HDR-01)."""
-        if self._hsts is not None and request is not None and request.scheme == "https":
+    def headers(self, request: Request | None, headers: list[Pair], *, tls: bool = False) -> None:
+        """Add HSTS, over TLS only (RFC 6797 section 7.2, HDR-01).
+
+        Arguments:
+            request: None when it could not even be read; then `tls` says how its connection is encrypted.
+        """
+        if self._hsts is not None and (request.scheme == "https" if request is not None else tls):
             headers.append(self._hsts)
 
     def line(self, request: Request) -> bytes:

@@ -16,7 +16,7 @@ from sixfold.decision import Fault
 from sixfold.layers.validation.faults import Breach, body_faults
 from sixfold.layers.validation.fields import Field, assemble
 from sixfold.layers.validation.media import MediaType
-from sixfold.request import Malformed, query_pairs
+from sixfold.target import Malformed, query_pairs
 
 _SAFE: Final = "*-._"
 
