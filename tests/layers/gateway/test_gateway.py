@@ -191,7 +191,7 @@ def test_connection_cannot_drop_what_protects(build: Any, ask: Any) -> None:
 
 
 def test_credentials_stay_here(build: Any, ask: Any) -> None:
-    """RS-25: the caller's token goes on only if the policy says so."""
+    """RS-26: the caller's token goes on only if the policy says so."""
     headers = {"authorization": "Bearer x", "dpop": "y"}
     engine = build()
     assert not {"authorization", "dpop"} & set(forwarded(engine, ask(engine, "GET /orders", headers)))
