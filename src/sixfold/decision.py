@@ -75,6 +75,7 @@ CODES: Final[Mapping[str, Code]] = {
     "keys-unavailable": Code("authentication", 503, "The issuer's keys cannot be had at the moment"),
     # authorization: may they
     "operation-not-ruled": Code("authorization", 403, "The policy allows nobody to call this operation"),
+    "insufficient-authentication": Code("authorization", 401, "A stronger or more recent sign-in is needed"),
     "insufficient-scope": Code("authorization", 403, "A scope or permission is missing"),
     "condition-failed": Code("authorization", 403, "This object belongs to somebody else"),
     # validation: is it well formed

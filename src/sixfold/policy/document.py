@@ -270,6 +270,8 @@ class Route(Table):
     authenticated: bool = False  # any signed-in caller
     deny: bool = False
     when: list[str] = []
+    acr: Name | list[Name] | None = None  # how the user must have signed in: one of these `acr` values
+    max_age: Seconds | None = None  # how long ago the user may have signed in
     limit: LimitValue | list[LimitValue] | None = None
     cost: Annotated[int, Field(ge=1, le=10_000)] = 1
     mode: Mode | RouteModes | None = None

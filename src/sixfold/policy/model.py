@@ -73,6 +73,8 @@ class Operation:
             "default" (no rule: `[authorization] default` decides).
         require: alternatives, each a set of names that must all be granted; `@name` is a role.
         when: conditions that must all hold, as written.
+        acr: how the user must have signed in, one of these; none: in any way.
+        max_age: seconds since the user signed in; None: however long.
         limits: of this route only.
         limit_rule: where they stand; None if that is where access is decided.
         modes: layers whose mode differs on this route; a layer's effective mode is the *weaker* of the two.
@@ -90,6 +92,8 @@ class Operation:
     access: Literal["public", "authenticated", "require", "deny", "default"] = "default"
     require: tuple[frozenset[str], ...] = ()
     when: tuple[str, ...] = ()
+    acr: tuple[str, ...] = ()
+    max_age: float | None = None
     limits: tuple[Limit, ...] = ()
     limit_rule: Rule | None = None
     cost: int = 1

@@ -10,7 +10,7 @@ from sixfold.policy.document import Limit, LimitValue, Requirement, Route, Route
 from sixfold.policy.model import Operation
 
 _LAYERS: Final[tuple[LayerName, ...]] = ("rate_limiting", "authentication", "authorization", "validation")
-_PLAIN: Final = ("cost", "max_body", "timeout", "upstream", "request_headers", "response_headers")
+_PLAIN: Final = ("cost", "max_age", "max_body", "timeout", "upstream", "request_headers", "response_headers")
 
 
 def refine(operation: Operation, route: Route, rule: Rule) -> Operation:
@@ -33,6 +33,8 @@ def refine(operation: Operation, route: Route, rule: Rule) -> Operation:
         changes.update(when=tuple(route.when), rule=rule)
     if route.limit is not None:
         changes.update(limits=limits_of(route.limit), limit_rule=rule)
+    if route.acr is not None:
+        changes["acr"] = (route.acr,) if isinstance(route.acr, str) else tuple(route.acr)
     if route.mode is not None:
         changes["modes"] = {**operation.modes, **modes_of(route.mode)}
     if route.content_types is not None:

@@ -10,6 +10,7 @@ from sixfold.identity import Identity
 from sixfold.layers.authorization.rights import Rights
 from sixfold.layers.authorization.roles import expand
 from sixfold.layers.authorization.rules import Gate, compile_gate, granting
+from sixfold.layers.authorization.step_up import StepUp
 from sixfold.policy.model import Operation, Policy
 from sixfold.request import Request
 
@@ -43,7 +44,7 @@ class Authorization:
             parameters: decoded path parameters by name.
 
         Returns:
-            403 `operation-not-ruled`, `insufficient-scope` or `condition-failed`.
+            403 `operation-not-ruled`, `insufficient-scope` or `condition-failed`; 401 `insufficient-authentication`.
         """
         gate = self._gates[operation.index]
         if gate is None:
@@ -54,6 +55,8 @@ class Authorization:
             allowed = self._judge(gate, operation.index, identity)
         if not allowed:
             return self._refuse(gate, identity)
+        if gate.step_up is not None and (lacking := gate.step_up.lacking(identity, request.now)):
+            return _step_up(gate, gate.step_up, lacking)
         for text, holds in gate.conditions:
             if not holds(request, identity, parameters):
                 return _condition_failed(gate, text)
@@ -114,6 +117,17 @@ def _remedy(shown: str, roles: list[str]) -> str:
         return f"grant {shown} to a role, or issue a token with that scope"
     named = " or ".join(f"`{role}`" for role in roles)
     return f"give the caller role {named}, and a token whose scopes leave room for it"
+
+
+def _step_up(gate: Gate, step_up: StepUp, lacking: str) -> Refusal:
+    return Refusal(
+        "insufficient-authentication",
+        gate.rule,
+        reason=lacking,
+        remedy="let the user sign in again as the challenge says, or change `acr` and `max_age` of the route",
+        headers=step_up.challenge,
+        mode=gate.mode,
+    )
 
 
 def _condition_failed(gate: Gate, text: str) -> Refusal:

@@ -11,6 +11,7 @@ from sixfold.decision import Headers, Mode, Rule
 from sixfold.layers.authorization.challenge import insufficient_scope
 from sixfold.layers.authorization.conditions import Condition, ConditionError, compile_condition
 from sixfold.layers.authorization.roles import Role, suggest
+from sixfold.layers.authorization.step_up import StepUp
 from sixfold.policy.model import Operation, Policy, weaker
 
 _PARAMETER: Final = re.compile(r"\{([^{}]+)\}")
@@ -28,6 +29,7 @@ class Gate:
         rule: where access is decided.
         said: whether the policy rules this operation, or the default does.
         challenge: header of the refusal for a missing scope.
+        step_up: what it demands of the sign-in, or None.
     """
 
     access: Literal["deny", "authenticated", "require", "public"]
@@ -38,6 +40,7 @@ class Gate:
     said: bool
     name: str
     challenge: Headers
+    step_up: StepUp | None
 
 
 def compile_gate(policy: Policy, operation: Operation, roles: Iterable[str]) -> Gate | None:
@@ -56,6 +59,7 @@ def compile_gate(policy: Policy, operation: Operation, roles: Iterable[str]) -> 
     conditions = tuple(_conditions(operation))
     said = operation.access != "default"
     access = operation.access if operation.access != "default" else table.default
+    step_up = StepUp(operation) if operation.acr or operation.max_age is not None else None
     if access == "public" and not conditions:
         return None
     return Gate(
@@ -69,6 +73,7 @@ def compile_gate(policy: Policy, operation: Operation, roles: Iterable[str]) -> 
         challenge=insufficient_scope(
             operation.require[0] if operation.require else (), policy.document.authentication.resource
         ),
+        step_up=step_up,
     )
 
 
