@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from sixfold.proxy.worker import Worker
 
 
+_PATIENCE = 5.0  # seconds to wait for a thread that was asked to end
+
+
 class Step(NamedTuple):
     """One request of the walk.
 
@@ -92,7 +95,8 @@ def demo(*, once: bool = False, listen: Annotated[str, Parameter(metavar="ADDRES
     from sixfold.watch import Watch
 
     check_listen(listen)
-    upstream_port = _start_api()
+    upstream_port, stop_api = _start_api()
+    threads: list[threading.Thread] = []
     with as_file(files("sixfold.sample")) as folder:
         path = Path(folder) / "sixfold.toml"
 
@@ -115,34 +119,47 @@ def demo(*, once: bool = False, listen: Annotated[str, Parameter(metavar="ADDRES
                 if once:
                     loop.call_soon_threadsafe(worker.stop)
 
-            threading.Thread(target=_walk, args=(worker, results, done), kwargs={"once": once}, daemon=True).start()
+            walk = threading.Thread(target=_walk, args=(worker, results, done), kwargs={"once": once}, daemon=True)
+            threads.append(walk)
+            walk.start()
 
-        code = run_worker(
-            policy,
-            folder=state_folder(),
-            watch=Watch(),
-            files=lambda _policy: [],
-            ready=ready,
-            advise=lambda _policy, _key, _address: "choose another one with --listen",
-        )
+        try:
+            code = run_worker(
+                policy,
+                folder=state_folder(),
+                watch=Watch(),
+                files=lambda _policy: [],
+                ready=ready,
+                advise=lambda _policy, _key, _address: "choose another one with --listen",
+            )
+        finally:  # no thread may still run native code while the interpreter goes down
+            stop_api()
+            for walk in threads:
+                walk.join(_PATIENCE)
     return code or (0 if all(results) else FOUND)
 
 
-def _start_api() -> int:
-    """Start the sample API in a thread; returns its port."""
+def _start_api() -> tuple[int, Callable[[], None]]:
+    """Start the sample API in a thread; returns its port, and what stops it."""
     import uvicorn
 
     from sixfold.sample.api import make_app
 
     listening = socket.socket()
     listening.bind(("127.0.0.1", 0))
-    config = uvicorn.Config(make_app(), log_level="critical", lifespan="off", access_log=False)
+    config = uvicorn.Config(make_app(), loop="asyncio", log_level="critical", lifespan="off", access_log=False)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=lambda: server.run(sockets=[listening]), daemon=True)
     thread.start()
     while not server.started and thread.is_alive():
         time.sleep(0.01)
-    return int(listening.getsockname()[1])
+
+    def stop() -> None:
+        server.should_exit = True
+        thread.join(_PATIENCE)
+        listening.close()
+
+    return int(listening.getsockname()[1]), stop
 
 
 def _walk(worker: Worker, results: list[bool], done: Callable[[], None], *, once: bool) -> None:
