@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -312,11 +314,12 @@ def test_ids_are_unique() -> None:
     assert Refusal("internal", Rule("x")).id != Reply(200, ()).id
 
 
-def test_a_new_seed_gives_other_ids() -> None:
+def test_two_processes_give_other_ids() -> None:
     """EXP-01: two workers do not share their ids."""
-    before = decision_id(7)
-    decision.reseed()
-    assert decision_id(7) != before
+    code = "from sixfold.decision import decision_id; print(decision_id(7))"
+    other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+    assert other.startswith("d-")
+    assert other != decision_id(7)
 
 
 @pytest.mark.parametrize("code", CODES)

@@ -255,9 +255,3 @@ def decision_id(number: int) -> str:
     """Return the id of a decision number: `d-` and eight Crockford base32 characters."""
     value = (number * _ODD + _seed) & _MASK
     return "d-" + "".join(_ALPHABET[(value >> shift) & 31] for shift in range(35, -1, -5))
-
-
-def reseed() -> None:
-    """Choose a new seed; a forked worker calls this so that it does not repeat its parent's ids."""
-    global _seed
-    _seed = int.from_bytes(os.urandom(5), "big")

@@ -36,8 +36,7 @@ class Exchange:
 
     Arguments:
         downstream: the client's connection.
-        request: canonical; None when it could not even be read.
-        started: loop time in seconds.
+        request: canonical.
     """
 
     # Most exchanges change few of these, so they stand on the class until they do.

@@ -25,7 +25,7 @@ _PAUSE: Final = 0.1  # seconds to wait when the process is out of file descripto
 _HANDSHAKE: Final = 10.0  # seconds
 
 
-def bind(address: str, *, reuse_port: bool = False) -> socket.socket:
+def bind(address: str) -> socket.socket:
     """Return a listening socket for `host:port`, `[v6]:port` or `unix:/path`.
 
     Raises:
@@ -41,8 +41,6 @@ def bind(address: str, *, reuse_port: bool = False) -> socket.socket:
         name = _host_and_port(address)
         listening = socket.socket(socket.AF_INET6 if ":" in name[0] else socket.AF_INET)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if reuse_port:
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     try:
         listening.bind(name)
         listening.listen(1024)

@@ -69,7 +69,7 @@ class Upstream(asyncio.Protocol):
     """One connection to an upstream; carries one exchange at a time."""
 
     __slots__ = (
-        "_block", "_blocked", "_buffer", "_fields", "_interim", "_last", "_reader", "alive", "exchange", "idle_since",
+        "_block", "_buffer", "_fields", "_interim", "_last", "_reader", "alive", "exchange", "idle_since",
         "keep", "pool", "reused", "transport",
     )  # fmt: skip
 
@@ -84,7 +84,6 @@ class Upstream(asyncio.Protocol):
         self._buffer = b""
         self._reader: BodyReader | None = None
         self._interim = 0
-        self._blocked = False
         self._fields = FieldReader("upstream-malformed", text=True)
         self._block = b""
         self._last: ResponseHead | None = None
@@ -213,13 +212,11 @@ class Upstream(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """The upstream reads slowly: stop reading from the client."""
-        self._blocked = True
         if self.exchange is not None:
             self.exchange.blocked(blocked=True)
 
     def resume_writing(self) -> None:
         """Go on reading from the client."""
-        self._blocked = False
         if self.exchange is not None:
             self.exchange.blocked(blocked=False)
 
@@ -232,7 +229,6 @@ class Pool:
         limit: most connections at once; further exchanges wait.
         connect_timeout: seconds.
         context: for TLS.
-        clock: returns the loop's coarse time in seconds.
     """
 
     def __init__(self, target: Target, *, limit: int, connect_timeout: float, context: ssl.SSLContext | None) -> None:

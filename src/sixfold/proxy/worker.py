@@ -37,16 +37,12 @@ class Worker:
         folder: the user's state folder.
         watch: is told what was decided.
         files: what to watch for changes, besides certificates; empty: no reload.
-        reuse_port: share the port with other workers.
     """
 
-    def __init__(
-        self, load: Load, *, folder: Path, watch: Watch, files: Callable[[Policy], list[Path]], reuse_port: bool = False
-    ) -> None:
+    def __init__(self, load: Load, *, folder: Path, watch: Watch, files: Callable[[Policy], list[Path]]) -> None:
         self._load = load
         self._folder = folder
         self._files = files
-        self._reuse_port = reuse_port
         self.watch = watch
         self.started = time.time()
         self.last_reload: dict[str, Any] = {"result": "none yet"}
@@ -111,7 +107,7 @@ class Worker:
 
     def _listen(self, edge: Edge, key: str, address: str) -> Edge:
         try:
-            listening = bind(address, reuse_port=self._reuse_port)
+            listening = bind(address)
         except ValueError as problem:
             raise ValueError(f"{edge.engine.policy.rule(key)}: {problem}") from None
         self._edges.append(edge)

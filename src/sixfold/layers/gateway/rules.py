@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from sixfold.decision import Rule
 from sixfold.layers.gateway.edits import Edits
 from sixfold.layers.gateway.router import Router
 from sixfold.policy.model import Operation, Policy
@@ -90,8 +89,3 @@ def judged_headers(policy: Policy) -> frozenset[bytes]:
     contracts = [one.contract for one in policy.operations if one.contract is not None]
     names.update(parameter.name for one in contracts for parameter in one.parameters if parameter.location == "header")
     return frozenset(name.lower().encode("latin-1", "replace") for name in names)
-
-
-def host_rule(policy: Policy) -> Rule:
-    """Return where hosts are named."""
-    return policy.rule("gateway.hosts")
